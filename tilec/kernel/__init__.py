@@ -1,0 +1,1 @@
+"""The kernel IR: how a thing is computed, apart from any target."""

@@ -1,0 +1,249 @@
+"""The kernel IR: loops, buffers and scalar or vector expressions; how a thing is computed.
+
+Target-neutral: a backend only prints it. All addresses are element offsets in i64 from the start
+of a buffer, all loop bounds are explicit, and every access stays inside ``Buffer.low`` to
+``Buffer.high``: ``kernel/verify.py`` checks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from tilec.dtypes import BOOL, I64, DType
+
+
+class Scope(Enum):
+    """Where a buffer lives."""
+
+    GLOBAL = "global"  # argument of the kernel
+    CACHE = "cache"  # scratch memory of one call, e.g. a packed panel
+    REGISTER = "register"  # accumulators; indexed by constants once loops are unrolled
+
+
+class LoopKind(Enum):
+    """How a loop runs."""
+
+    SERIAL = "serial"
+    PARALLEL = "parallel"  # iterations are independent and may run on any thread
+    UNROLL = "unroll"  # constant bounds; the body is repeated
+    VECTOR = "vector"  # iterations become lanes (see ``lower/vectorise.py``)
+
+
+@dataclass(frozen=True, slots=True)
+class VType:
+    """A scalar (one lane) or vector of a dtype."""
+
+    dtype: DType
+    lanes: int = 1
+
+    def __str__(self) -> str:
+        return self.dtype.name if self.lanes == 1 else f"{self.dtype.name}x{self.lanes}"
+
+
+INDEX = VType(I64)
+CONDITION = VType(BOOL)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A typed piece of memory; offsets ``low <= offset < high`` may be accessed.
+
+    ``low`` is negative only for arguments with negative strides, whose pointer is that of their
+    first element. The elements of a register buffer may be vectors, those of others are scalars.
+    """
+
+    name: str
+    type: VType
+    high: int
+    low: int = 0
+    scope: Scope = Scope.GLOBAL
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A constant; with several lanes, the same in each."""
+
+    value: bool | int | float
+    type: VType
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A loop variable or a value named by ``Let``."""
+
+    name: str
+    type: VType = INDEX
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read from a buffer.
+
+    ``index`` is a scalar i64; lane l reads ``index + l * stride``. With a vector ``index`` (one
+    i64 per lane) each lane has its own offset and ``stride`` is unused. Lanes whose ``mask`` is
+    false read nothing and hold 0.
+    """
+
+    buffer: str
+    index: Expr
+    type: VType
+    stride: int = 1
+    mask: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """An operation lane by lane.
+
+    ``op`` is a name from ``tilec.operations`` or one of ``fma`` (a*b+c, rounded once where the
+    hardware can), ``floor_div`` and ``floor_mod`` (of i64, positive constant divisor). Operands
+    have equal types (the test of ``cond`` is bool; the shift count has the type of the value);
+    ``cast`` converts to ``type``.
+    """
+
+    op: str
+    args: tuple[Expr, ...]
+    type: VType
+
+
+@dataclass(frozen=True, slots=True)
+class Splat:
+    """A scalar in every lane."""
+
+    arg: Expr
+    type: VType
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """``start + l * stride`` in lane l; ``start`` is a scalar of the same dtype."""
+
+    start: Expr
+    stride: int
+    type: VType
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Combines all lanes of ``arg`` by ``op`` (add, mul, max, min; pairwise) into a scalar."""
+
+    op: str
+    arg: Expr
+    type: VType
+
+
+Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """``for var in range(start, stop, step)``; ``step`` is positive."""
+
+    var: str
+    start: Expr
+    stop: Expr
+    body: tuple[Stmt, ...]
+    step: int = 1
+    kind: LoopKind = LoopKind.SERIAL
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """A guard; the condition is a scalar bool."""
+
+    condition: Expr
+    then: tuple[Stmt, ...]
+    otherwise: tuple[Stmt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write to a buffer; addressing and mask as in ``Load``."""
+
+    buffer: str
+    index: Expr
+    value: Expr
+    stride: int = 1
+    mask: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """Names a value for the statements that follow in the same block."""
+
+    var: Var
+    value: Expr
+
+
+Stmt: TypeAlias = For | If | Store | Let
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel: arguments, scratch buffers, statements.
+
+    ``header`` are the comment lines under which the kernel is printed in every form: contraction,
+    sizes, schedule.
+    """
+
+    name: str
+    header: tuple[str, ...]
+    params: tuple[Buffer, ...]
+    locals: tuple[Buffer, ...]
+    body: tuple[Stmt, ...]
+
+    def buffers(self) -> dict[str, Buffer]:
+        """Arguments and scratch buffers by name."""
+        return {buffer.name: buffer for buffer in (*self.params, *self.locals)}
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """An intermediate tensor at a byte offset in the workspace of a call."""
+
+    buffer: Buffer
+    offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantData:
+    """A tensor whose little-endian bytes are part of the code."""
+
+    buffer: Buffer
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Runs ``kernel`` with the module's buffers ``args`` as its parameters, in order."""
+
+    kernel: str
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Everything that one foreign call runs: kernels in order over shared buffers.
+
+    The entry point receives one pointer per input, one per output and one to ``workspace_bytes``
+    of scratch memory (64-byte aligned), and makes ``calls`` in order.
+    """
+
+    name: str
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    temporaries: tuple[Temporary, ...]
+    constants: tuple[ConstantData, ...]
+    workspace_bytes: int
+    kernels: tuple[Kernel, ...]
+    calls: tuple[Call, ...]
+
+    def buffers(self) -> dict[str, Buffer]:
+        """Every buffer that a call may name."""
+        found = {buffer.name: buffer for buffer in (*self.inputs, *self.outputs)}
+        found.update((held.buffer.name, held.buffer) for held in self.temporaries)
+        found.update((held.buffer.name, held.buffer) for held in self.constants)
+        return found

@@ -1,0 +1,97 @@
+"""Options of a compilation, and the only place that reads environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from tilec.errors import ArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may choose about a compilation.
+
+    Fields marked ``code`` change the code and are part of the cache key; the others are not.
+
+    Attributes:
+        target: ``llvm``, ``reference``, or the name of an installed backend.
+        num_threads: Threads a kernel may use; None takes the affinity and cgroup limits.
+        debug: Verify every IR after every pass and keep compiler tracebacks.
+        disable: Names of passes to switch off, to see what each is worth.
+        cpu: LLVM name of the CPU to compile for; None is this machine. Other CPUs can be
+            compiled for and printed, not run.
+    """
+
+    target: str = field(default="llvm", metadata={"code": True})
+    num_threads: int | None = field(default=None, metadata={"code": False})
+    debug: bool = field(default=False, metadata={"code": False})
+    disable: tuple[str, ...] = field(default=(), metadata={"code": True})
+    cpu: str | None = field(default=None, metadata={"code": True})
+
+    def code_key(self) -> tuple[tuple[str, object], ...]:
+        """Name and value of each field that changes the code, for the cache key."""
+        return tuple(
+            (item.name, getattr(self, item.name))
+            for item in fields(self)
+            if item.metadata["code"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment variables say.
+
+    Attributes:
+        target: ``TILEC_TARGET``, the default target.
+        num_threads: ``TILEC_NUM_THREADS``.
+        debug: ``TILEC_DEBUG`` is set and not 0: compiler tracebacks are kept, IRs verified.
+        cache: ``TILEC_CACHE``: folder of the disk cache, or ``off``; None for the user's default.
+        cache_bytes: ``TILEC_CACHE_BYTES``: bound of the disk cache.
+    """
+
+    target: str = "llvm"
+    num_threads: int | None = None
+    debug: bool = False
+    cache: str | None = None
+    cache_bytes: int = 1 << 30
+
+    @property
+    def options(self) -> Options:
+        """The options that hold when a caller gives none."""
+        return Options(target=self.target, num_threads=self.num_threads, debug=self.debug)
+
+
+def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """Read ``TILEC_*`` from ``variables``, by default the environment of the process.
+
+    Raises:
+        ArgumentError: a variable holds something that cannot be read.
+    """
+    source = os.environ if variables is None else variables
+    threads = source.get("TILEC_NUM_THREADS")
+    return Environment(
+        target=source.get("TILEC_TARGET") or "llvm",
+        num_threads=None if not threads else _positive("TILEC_NUM_THREADS", threads),
+        debug=source.get("TILEC_DEBUG", "0") not in ("", "0"),
+        cache=source.get("TILEC_CACHE") or None,
+        cache_bytes=_positive("TILEC_CACHE_BYTES", source.get("TILEC_CACHE_BYTES") or str(1 << 30)),
+    )
+
+
+def default_cache_folder(variables: Mapping[str, str] | None = None) -> Path:
+    """The user's cache folder by the convention of the platform."""
+    source = os.environ if variables is None else variables
+    base = source.get("XDG_CACHE_HOME") or source.get("LOCALAPPDATA")
+    return Path(base) / "tilec" if base else Path.home() / ".cache" / "tilec"
+
+
+def _positive(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise ArgumentError(
+            f"{name} is {text!r}, which is not a positive integer",
+            help=f"unset {name}, or set it to a number such as 2",
+        )
+    return int(text)
