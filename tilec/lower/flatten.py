@@ -1,0 +1,146 @@
+"""Flatten: accesses become offsets into buffers, and loops that run together become one.
+
+Two neighbouring loops merge when every address moves along the outer one exactly as it would
+move past the end of the inner one (``stride_outer == stride_inner * extent_inner`` everywhere),
+so that a contiguous array of any rank is one long loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from tilec.lower.forms import Form, form_of
+from tilec.lower.pieces import Axis, Part, Piece
+from tilec.lower.translate import Place
+from tilec.tensor.affine import Affine
+from tilec.tensor.scalar import IndexValue, Read, Scalar, rewrite, walk
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPiece:
+    """A piece whose reads have one coordinate, the offset in their buffer.
+
+    Attributes:
+        piece: Loops, constraints and bodies; ``piece.output`` keeps the coordinates.
+        stores: Offset of the output element, then of the default element if there is one.
+    """
+
+    piece: Piece
+    stores: tuple[Affine, ...]
+
+
+def flatten(
+    piece: Piece, places: Mapping[str, Place], output: Place, default: Place | None
+) -> FlatPiece:
+    """Replace coordinates by offsets. Pieces with untested divisibility keep exact divisions."""
+    parts = tuple(replace(part, body=_flat_body(part.body, places)) for part in piece.parts)
+    targets = [output] if default is None else [output, default]
+    stores = tuple(_offset(place.strides, piece.output) for place in targets)
+    return FlatPiece(replace(piece, parts=parts), stores)
+
+
+def flat_places(places: Mapping[str, Place]) -> dict[str, Place]:
+    """The places to translate flattened bodies with: every buffer has one axis of stride 1."""
+    return {name: Place(place.buffer, (1,)) for name, place in places.items()}
+
+
+def merge_loops(flat: FlatPiece) -> FlatPiece:
+    """Merge neighbouring loops, output loops and the reduction loops of each part alike."""
+    axes = list(flat.piece.axes)
+    at = len(axes) - 2
+    while at >= 0:
+        merged = _merge_outputs(flat, axes[at], axes[at + 1])
+        if merged is not None:
+            flat = merged
+            axes = list(flat.piece.axes)
+        at -= 1
+    parts = tuple(_merge_reductions(part) for part in flat.piece.parts)
+    return FlatPiece(replace(flat.piece, parts=parts), flat.stores)
+
+
+def offsets(body: Scalar) -> tuple[Affine, ...]:
+    """Offset of each read of a flattened body."""
+    return tuple(node.access[0] for node in walk(body) if isinstance(node, Read))
+
+
+def _flat_body(body: Scalar, places: Mapping[str, Place]) -> Scalar:
+    def change(node: Scalar) -> Scalar | None:
+        if not isinstance(node, Read):
+            return None
+        return replace(node, access=(_offset(places[node.tensor].strides, node.access),))
+
+    return rewrite(body, change)
+
+
+def _offset(strides: tuple[int, ...], access: tuple[Affine, ...]) -> Affine:
+    total = Affine()
+    for form, stride in zip(access, strides, strict=True):
+        total = total + form * stride
+    return total
+
+
+def _merge_outputs(flat: FlatPiece, outer: Axis, inner: Axis) -> FlatPiece | None:
+    piece = flat.piece
+    forms = list(flat.stores)
+    for part in piece.parts:
+        if _pinned(part, outer.name, inner.name):
+            return None
+        forms += offsets(part.body)
+    if not _run_together(forms, outer, inner):
+        return None
+    axis, values = _merged(outer, inner)
+    parts = tuple(replace(part, body=_substitute(part.body, values)) for part in piece.parts)
+    axes = tuple(axis if a == inner else a for a in piece.axes if a != outer)
+    stores = tuple(form.substitute(values) for form in flat.stores)
+    return FlatPiece(replace(piece, axes=axes, parts=parts), stores)
+
+
+def _merge_reductions(part: Part) -> Part:
+    at = len(part.axes) - 2
+    while at >= 0:
+        outer, inner = part.axes[at], part.axes[at + 1]
+        if not _pinned(part, outer.name, inner.name) and _run_together(
+            list(offsets(part.body)), outer, inner
+        ):
+            axis, values = _merged(outer, inner)
+            axes = (*part.axes[:at], axis, *part.axes[at + 2 :])
+            part = replace(part, axes=axes, body=_substitute(part.body, values))
+        at -= 1
+    return part
+
+
+def _pinned(part: Part, *names: str) -> bool:
+    """Whether a guard or an index value needs one of the loops by itself."""
+    forms: list[Form] = [*part.constraints, *part.divisible]
+    forms += [form_of(node.form) for node in walk(part.body) if isinstance(node, IndexValue)]
+    forms += [form for form in map(form_of, offsets(part.body)) if form.denominator > 1]
+    return any(form.coefficient(name) for form in forms for name in names)
+
+
+def _run_together(forms: list[Affine], outer: Axis, inner: Axis) -> bool:
+    if outer.low != 0 or inner.low != 0:
+        return False
+    for form in forms:
+        coefficients, _ = form.rational()
+        step = coefficients.get(inner.name, Fraction(0))
+        if coefficients.get(outer.name, Fraction(0)) != step * inner.extent:
+            return False
+    return True
+
+
+def _merged(outer: Axis, inner: Axis) -> tuple[Axis, dict[str, Affine]]:
+    """The one loop, and what its offsets substitute: the outer loop adds nothing of its own."""
+    name = f"{outer.name}.{inner.name}"  # no name of a program has a point in it
+    values = {outer.name: Affine(), inner.name: Affine.index(name)}
+    return Axis(name, 0, outer.extent * inner.extent), values
+
+
+def _substitute(body: Scalar, values: Mapping[str, Affine]) -> Scalar:
+    def change(node: Scalar) -> Scalar | None:
+        if isinstance(node, Read):
+            return replace(node, access=(node.access[0].substitute(values),))
+        return None
+
+    return rewrite(body, change)
