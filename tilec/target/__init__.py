@@ -1,1 +1,1 @@
-"""Room target."""
+"""What machine this is."""
