@@ -39,8 +39,8 @@ CASCADE_POINTS = 4096
 """Float sums of more points are blocked: an f32 block is flushed into an f64 total."""
 
 CASCADE_BLOCK = 32
-"""Additions to one f32 accumulator before it is flushed: an error of at most 32/2 units in the last
-place of a block (Higham 1993, the accuracy of floating point summation), about a tenth more work."""
+"""Additions to one f32 accumulator before it is flushed: an error of at most 16 units in the last
+place of a block (Higham 1993, the accuracy of floating point summation), for a tenth more work."""
 
 _COMBINE = {
     Aggregation.SUM: "add",
@@ -127,11 +127,9 @@ class LoopWriter:
         lanes = plan.lanes * WIDE if plan.reduction else 1
         if plan.reduction and order[-1].extent < lanes:
             lanes = plan.lanes
-        block = self._block(part, lanes) if self._cascades([part]) else None
+        block = _block(order, lanes) if self._cascades([part]) else None
         sums = self._register("sum", total.type.dtype, lanes) if plan.reduction else total
-        partial = (
-            sums if block is None else self._register("part", self.target.accumulate, lanes)
-        )
+        partial = sums if block is None else self._register("part", self.target.accumulate, lanes)
         hits = self._register("hits", I32, lanes) if plan.reduction and hit is not None else hit
         value = translate(part.body, self.places)
         inner: list[Stmt] = [_set(partial, self._combined(_get(partial), value))]
@@ -145,9 +143,7 @@ class LoopWriter:
             axis = order[depth]
             low, high = bounds[axis.name]
             kind = (
-                LoopKind.VECTOR
-                if plan.reduction and axis.name == plan.vector
-                else LoopKind.SERIAL
+                LoopKind.VECTOR if plan.reduction and axis.name == plan.vector else LoopKind.SERIAL
             )
             if block is not None and block[0] == depth:
                 inner = _blocked(axis.name, low, high, block[1], inner, kind, partial, sums)
@@ -188,17 +184,6 @@ class LoopWriter:
     def _total_type(self, parts: tuple[Part, ...]) -> DType:
         return F64 if self._cascades(list(parts)) else self.target.accumulate
 
-    def _block(self, part: Part, lanes: int) -> tuple[int, int] | None:
-        """Depth of the loop to cut into blocks and the iterations of a block."""
-        inner = 1
-        for depth in reversed(range(len(part.axes))):
-            step = lanes if depth == len(part.axes) - 1 else 1
-            trips = -(-part.axes[depth].extent // step)
-            if inner * trips > CASCADE_BLOCK:
-                return depth, max(1, CASCADE_BLOCK // inner) * step
-            inner *= trips
-        return None
-
     def _register(self, name: str, dtype: DType, lanes: int) -> Buffer:
         """The register buffer of this name and type, made when it is first asked for."""
         kind = VType(dtype, lanes)
@@ -214,7 +199,7 @@ class LoopWriter:
 
 
 def _segments(flat: FlatPiece, axis: Axis, *, alone: bool) -> list[tuple[int, int]]:
-    """Cut a loop where a constraint begins or ceases to hold for every reduction point, or for none.
+    """Cut a loop where a constraint begins or ceases to hold for all reduction points, or for any.
 
     With ``alone`` only constraints on this loop by itself cut it; the others become loop bounds.
     """
@@ -294,11 +279,21 @@ def _blocked(
     return [For(start.name, low, high, body, step=block)]
 
 
+def _block(order: list[Axis], lanes: int) -> tuple[int, int] | None:
+    """Depth of the loop to cut into blocks and the iterations of a block."""
+    inner = 1
+    for depth in reversed(range(len(order))):
+        step = lanes if depth == len(order) - 1 else 1
+        trips = -(-order[depth].extent // step)
+        if inner * trips > CASCADE_BLOCK:
+            return depth, max(1, CASCADE_BLOCK // inner) * step
+        inner *= trips
+    return None
+
+
 def _is_direct(parts: tuple[Part, ...]) -> bool:
     """Whether an element is simply one value: no loop, no guard."""
-    return len(parts) == 1 and not (
-        parts[0].axes or parts[0].constraints or parts[0].divisible
-    )
+    return len(parts) == 1 and not (parts[0].axes or parts[0].constraints or parts[0].divisible)
 
 
 def _identity(agg: Aggregation, kind: VType) -> Const:

@@ -189,29 +189,29 @@ def _loop_names(node: Contraction) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _solve(
-    node: Contraction, names: tuple[str, ...]
-) -> tuple[dict[str, Affine], tuple[Form, ...]]:
+def _solve(node: Contraction, names: tuple[str, ...]) -> tuple[dict[str, Affine], tuple[Form, ...]]:
     """Express indices by output coordinates; coordinates that are not free become conditions.
 
     Gaussian elimination over the rationals. An index with a coefficient of 1 or -1 is preferred,
     because solving for it keeps the system integral.
     """
-    solution = {name: Affine.index(name) for name in names if name in node.indices}
+    solution: dict[str, Affine] = {
+        name: Affine.index(name) for name in names if name in node.indices
+    }
     conditions: list[Form] = []
     for name, form in zip(names, node.output, strict=True):
         if name in node.indices:
             continue
         reduced = form.substitute(solution)
         coefficients, _ = reduced.rational()
-        candidates = [
+        candidates: list[str] = [
             index for index in coefficients if index in node.indices and index not in solution
         ]
         if not candidates:
             difference = form_of(reduced - Affine.index(name))
             conditions.append(replace(difference, denominator=1))
             continue
-        chosen = min(candidates, key=lambda index: (abs(coefficients[index]) != 1, index))
+        chosen = min(candidates, key=lambda index: (abs(coefficients[index]) != 1, str(index)))
         rest = reduced - Affine(((chosen, coefficients[chosen]),))
         value = (Affine.index(name) - rest) * (1 / coefficients[chosen])
         solution = {index: old.substitute({chosen: value}) for index, old in solution.items()}
@@ -251,9 +251,7 @@ def _covered(node: Contraction, types: dict[str, TensorType]) -> bool:
 def _classes(
     outer: tuple[str, ...], inner: tuple[str, ...], fractional: tuple[Form, ...]
 ) -> (
-    tuple[
-        tuple[tuple[int, ...], tuple[int, ...]], dict[tuple[int, ...], list[tuple[int, ...]]]
-    ]
+    tuple[tuple[tuple[int, ...], tuple[int, ...]], dict[tuple[int, ...], list[tuple[int, ...]]]]
     | None
 ):
     """Moduli of output and reduction loops, and the valid reduction residues per output residue.

@@ -77,7 +77,9 @@ def _output_cost(flat: FlatPiece, axis: Axis, lanes: int) -> float:
     for part in flat.piece.parts:
         points = prod(a.extent for a in part.axes)
         work = max(work, points)
-        each = 1.0 + sum(_access(form_of(form).coefficient(axis.name)) for form in offsets(part.body))
+        each = 1.0 + sum(
+            _access(form_of(form).coefficient(axis.name)) for form in offsets(part.body)
+        )
         if any(form.coefficient(axis.name) for form in part.constraints):
             each *= _PREDICATE
         cost += each

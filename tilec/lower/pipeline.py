@@ -1,0 +1,299 @@
+"""Lowering as one list: what happens to a program between the tensor IR and a backend."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
+from tilec.errors import InternalError
+from tilec.kernel.ir import Buffer, Call, ConstantData, Kernel, Load, Module, Stmt, VType
+from tilec.lower import sort, special
+from tilec.lower.flatten import FlatPiece, flat_places, flatten, merge_loops
+from tilec.lower.loops import LoopWriter, Target
+from tilec.lower.memory import Lifetime, plan
+from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
+from tilec.lower.plan import WIDE, Plan, choose
+from tilec.lower.translate import Place
+from tilec.lower.vectorise import Vectorise
+from tilec.lower.walk import expressions
+from tilec.tensor.ir import (
+    Aggregation,
+    ArgSort,
+    Constant,
+    Contraction,
+    Gather,
+    Map,
+    Node,
+    Program,
+    RandomState,
+    RandomValue,
+    Reshape,
+    Scatter,
+    TensorType,
+    operands,
+)
+from tilec.tensor.printer import print_node
+from tilec.tensor.size import concrete
+
+Observe = Callable[[str, Kernel], None]
+"""Called with the name of each pass and the kernel it made."""
+
+PASSES = ("flatten", "merge", "vectorise")
+"""Names of the passes that ``Options.disable`` accepts here, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What lowering needs to know of the target: bytes of a vector register (0: no vectors)."""
+
+    vector_bytes: int = 64
+
+
+@dataclass(slots=True)
+class _Lowering:
+    program: Program
+    machine: Machine
+    disable: frozenset[str]
+    observe: Observe
+    types: dict[str, TensorType]
+    places: dict[str, Place] = field(default_factory=dict[str, Place])
+    kernels: list[Kernel] = field(default_factory=list[Kernel])
+    calls: list[Call] = field(default_factory=list[Call])
+    scratch: list[tuple[Buffer, int]] = field(default_factory=list[tuple[Buffer, int]])
+
+
+def lower_program(
+    program: Program,
+    strides: Mapping[str, tuple[int, ...]] | None = None,
+    *,
+    machine: Machine | None = None,
+    disable: tuple[str, ...] = (),
+    observe: Observe = lambda name, kernel: None,
+) -> Module:
+    """Lower a bound program to kernels over shared buffers.
+
+    Args:
+        program: A verified program with integer sizes.
+        strides: Element strides of inputs that are not contiguous, by name.
+        machine: The target; the default has 512-bit vectors.
+        disable: Passes to leave out.
+        observe: Told about each kernel after each pass.
+
+    Returns:
+        The module; its inputs and outputs are in the program's order.
+    """
+    work = _Lowering(program, machine or Machine(), frozenset(disable), observe, program.types())
+    inputs = tuple(
+        _input(value.name, value.type, (strides or {}).get(value.name)) for value in program.inputs
+    )
+    for value, place in zip(program.inputs, inputs, strict=True):
+        work.places[value.name] = place
+    outputs = _outputs(work)
+    constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
+    held = {place.buffer.name for place in work.places.values()}
+    for node in program.nodes:
+        if not isinstance(node, Constant):
+            _lower_node(work, node)
+    _copy_outputs(work, outputs)
+    temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
+    return Module(
+        name=program.name,
+        inputs=tuple(place.buffer for place in inputs),
+        outputs=outputs,
+        temporaries=temporaries,
+        constants=constants,
+        workspace_bytes=workspace,
+        kernels=tuple(work.kernels),
+        calls=tuple(work.calls),
+    )
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major element strides."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _input(name: str, kind: TensorType, strides: tuple[int, ...] | None) -> Place:
+    shape = concrete(kind.shape)
+    steps = contiguous(shape) if strides is None else strides
+    if 0 in shape:
+        return Place(Buffer(name, VType(kind.dtype), 0), steps)
+    reach = [(n - 1) * step for n, step in zip(shape, steps, strict=True)]
+    low, high = sum(min(0, r) for r in reach), sum(max(0, r) for r in reach) + 1
+    return Place(Buffer(name, VType(kind.dtype), high, low), steps)
+
+
+def _outputs(work: _Lowering) -> tuple[Buffer, ...]:
+    """Buffers of the results; the first name of a computed value is where it is computed."""
+    buffers: list[Buffer] = []
+    taken = {value.name for value in work.program.inputs} | {n.name for n in work.program.nodes}
+    for output in work.program.outputs:
+        kind = work.types[output.value]
+        shape = concrete(kind.shape)
+        name = output.value if output.value not in work.places else f"{output.name}.out"
+        while name in {b.name for b in buffers} or (name != output.value and name in taken):
+            name += "'"
+        buffer = Buffer(name, VType(kind.dtype), prod(shape), writable=True)
+        buffers.append(buffer)
+        is_constant = any(
+            isinstance(n, Constant) and n.name == output.value for n in work.program.nodes
+        )
+        if output.value not in work.places and not is_constant:
+            work.places[output.value] = Place(buffer, contiguous(shape))
+    return tuple(buffers)
+
+
+def _copy_outputs(work: _Lowering, outputs: tuple[Buffer, ...]) -> None:
+    """Outputs that are inputs, constants or second names of a value are copied at the end."""
+    for output, buffer in zip(work.program.outputs, outputs, strict=True):
+        source = work.places[output.value]
+        if source.buffer.name == buffer.name:
+            continue
+        kind = work.types[output.value]
+        node = special.copy_map(output.name, output.value, kind)
+        target = Place(buffer, contiguous(concrete(kind.shape)))
+        _lower_loops(work, node, pieces_of_map(node), target)
+
+
+def _constant(work: _Lowering, node: Constant) -> ConstantData:
+    shape = concrete(node.type.shape)
+    name = node.name
+    while any(place.buffer.name == name for place in work.places.values()):
+        name += "'"
+    buffer = Buffer(name, VType(node.type.dtype), prod(shape))
+    work.places[node.name] = Place(buffer, contiguous(shape))
+    return ConstantData(buffer, constant_bytes(node.data, node.type.dtype))
+
+
+def constant_bytes(data: tuple[bool | int | float, ...], dtype: DType) -> bytes:
+    """Little-endian bytes of some elements."""
+    if dtype == BF16:
+        words = [struct.unpack("<I", struct.pack("<f", value))[0] >> 16 for value in data]
+        return struct.pack(f"<{len(words)}H", *words)
+    letters = {F16: "e", F32: "f", F64: "d"}
+    if dtype in letters:
+        return struct.pack(f"<{len(data)}{letters[dtype]}", *data)
+    letter = {8: "b", 16: "h", 32: "i", 64: "q"}[dtype.bits]
+    unsigned = dtype.kind in (Kind.UINT, Kind.BOOL)
+    return struct.pack(f"<{len(data)}{letter.upper() if unsigned else letter}", *map(int, data))
+
+
+def _lower_node(work: _Lowering, node: Node) -> None:
+    if isinstance(node, Reshape) and node.name not in work.places:
+        source = work.places[node.operand]
+        if source.strides == contiguous(concrete(work.types[node.operand].shape)):
+            work.places[node.name] = Place(source.buffer, contiguous(concrete(node.type.shape)))
+            return
+    target = work.places.get(node.name)
+    if target is None:
+        shape = concrete(node.type.shape)
+        buffer = Buffer(node.name, VType(node.type.dtype), prod(shape), writable=True)
+        target = work.places[node.name] = Place(buffer, contiguous(shape))
+    if 0 in concrete(node.type.shape):
+        return
+    match node:
+        case Contraction():
+            _lower_loops(work, node, pieces_of(node, work.types), target)
+        case Map():
+            _lower_loops(work, node, pieces_of_map(node), target)
+        case Reshape():
+            _finish(work, node, special.reshape(node, work.places, target, work.types))
+        case Gather():
+            _finish(work, node, special.gather(node, work.places, target, work.types))
+        case Scatter():
+            body = special.scatter(node, work.places, target, work.types)
+            work.scratch += [(buffer, len(work.calls)) for buffer in body.scratch]
+            _finish(work, node, body)
+        case RandomValue():
+            _finish(work, node, special.random_value(node, work.places, target))
+        case RandomState():
+            _finish(work, node, special.random_state(node, work.places, target))
+        case ArgSort():
+            _finish(work, node, sort.argsort(node, work.places, target, work.types))
+        case Constant():
+            raise InternalError(f"constant {node.name} reached the loops")
+
+
+def _lower_loops(
+    work: _Lowering, node: Contraction | Map, pieces: tuple[Piece, ...], output: Place
+) -> None:
+    """A contraction or a map: flatten, merge loops, choose a plan, write the loops."""
+    agg = node.agg if isinstance(node, Contraction) else Aggregation.ASSIGN
+    default = (
+        work.places[node.default]
+        if isinstance(node, Contraction) and node.default is not None
+        else None
+    )
+    target = Target(
+        agg, node.body.dtype, output.buffer, None if default is None else default.buffer
+    )
+    writer = LoopWriter(flat_places(work.places), target)
+    body: list[Stmt] = []
+    plans: list[Plan] = []
+    for piece in pieces:
+        flat = flatten(piece, work.places, output, default)
+        if "merge" not in work.disable:
+            flat = merge_loops(flat)
+        chosen = _plan(work, flat, node, agg)
+        plans.append(chosen)
+        body += writer.piece(flat, chosen)
+    lines = tuple(dict.fromkeys(str(chosen) for chosen in plans))
+    lanes = max((chosen.lanes for chosen in plans), default=1)
+    _finish(work, node, special.Body(tuple(body), tuple(writer.locals), lines, lanes))
+
+
+def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:
+    if "vectorise" in work.disable or work.machine.vector_bytes == 0:
+        return Plan(None, 1)
+    widest = max(
+        (node.type.dtype, node.body.dtype),
+        key=lambda dtype: max(dtype.bits, 32 if dtype.is_float else 8),
+    )
+    if widest in (F16, BF16):
+        widest = F32
+    return choose(flat, agg, widest, work.machine.vector_bytes)
+
+
+def _finish(work: _Lowering, node: Node, body: special.Body) -> None:
+    """Make the kernel, run the kernel passes over it, and call it."""
+    used = {e.buffer for e in expressions(body.statements) if isinstance(e, Load)}
+    candidates = {place.buffer.name: place.buffer for place in work.places.values()}
+    candidates |= {buffer.name: buffer for buffer in body.scratch}
+    written = special.written(body.statements)
+    params: list[Buffer] = []
+    for name in sorted(used | written):
+        if name in candidates:
+            params.append(replace(candidates[name], writable=name in written))
+    shapes = [f"{name}: {work.types[name]}" for name in operands(node)]
+    header = (
+        *print_node(node, work.types).splitlines(),
+        f"sizes: {', '.join([f'{node.name}: {node.type}', *shapes])}",
+        *(f"schedule: {line}" for line in body.schedule),
+    )
+    kernel = Kernel(
+        f"{work.program.name}_{node.name}", header, tuple(params), body.locals, body.statements
+    )
+    work.observe("loops", kernel)
+    if "vectorise" not in work.disable:
+        kernel = Vectorise(body.lanes, WIDE).apply(kernel)
+        work.observe("vectorise", kernel)
+    work.kernels.append(kernel)
+    work.calls.append(Call(kernel.name, tuple(buffer.name for buffer in params)))
+
+
+def _lifetimes(work: _Lowering, held: set[str]) -> tuple[Lifetime, ...]:
+    """First and last call of each buffer that is neither argument nor constant."""
+    buffers = {place.buffer.name: place.buffer for place in work.places.values()}
+    buffers |= {buffer.name: buffer for buffer, _ in work.scratch}
+    spans: dict[str, tuple[int, int]] = {}
+    for at, call in enumerate(work.calls):
+        for name in call.args:
+            if name not in held:
+                spans[name] = (spans.get(name, (at, at))[0], at)
+    return tuple(
+        Lifetime(replace(buffers[name], writable=True), first, last)
+        for name, (first, last) in spans.items()
+    )

@@ -1,0 +1,123 @@
+"""Walking and substituting in kernel IR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from tilec.kernel import build
+from tilec.kernel.ir import (
+    INDEX,
+    Apply,
+    Const,
+    Expr,
+    Fold,
+    For,
+    If,
+    Let,
+    Load,
+    Ramp,
+    Splat,
+    Stmt,
+    Store,
+    Var,
+)
+
+
+def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
+    """Every statement, the enclosing one before those inside."""
+    for stmt in body:
+        yield stmt
+        if isinstance(stmt, For):
+            yield from statements(stmt.body)
+        elif isinstance(stmt, If):
+            yield from statements(stmt.then)
+            yield from statements(stmt.otherwise)
+
+
+def operands(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly below."""
+    match expr:
+        case Const() | Var():
+            return ()
+        case Load():
+            return (expr.index,) if expr.mask is None else (expr.index, expr.mask)
+        case Apply():
+            return expr.args
+        case Splat() | Fold():
+            return (expr.arg,)
+        case Ramp():
+            return (expr.start,)
+
+
+def expressions(item: tuple[Stmt, ...] | Expr) -> Iterator[Expr]:
+    """Every expression in some statements, or an expression and all below it."""
+    if not isinstance(item, tuple):
+        yield item
+        for below in operands(item):
+            yield from expressions(below)
+        return
+    for stmt in statements(item):
+        match stmt:
+            case For():
+                roots: tuple[Expr, ...] = (stmt.start, stmt.stop)
+            case If():
+                roots = (stmt.condition,)
+            case Let():
+                roots = (stmt.value,)
+            case Store():
+                roots = (stmt.index, stmt.value)
+                roots += () if stmt.mask is None else (stmt.mask,)
+        for root in roots:
+            yield from expressions(root)
+
+
+def linear_step(expr: Expr, name: str) -> int | None:
+    """How much an index grows when the variable ``name`` grows by 1; None when it varies."""
+    match expr:
+        case Const():
+            return 0
+        case Var():
+            return int(expr.name == name)
+        case Apply(op="add" | "sub"):
+            left, right = (linear_step(arg, name) for arg in expr.args)
+            if left is None or right is None:
+                return None
+            return left + right if expr.op == "add" else left - right
+        case Apply(op="mul", args=(left, Const(value=value))) if expr.type == INDEX:
+            step = linear_step(left, name)
+            return None if step is None else step * int(value)
+        case _:
+            return (
+                None if any(isinstance(e, Var) and e.name == name for e in expressions(expr)) else 0
+            )
+
+
+def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
+    """Replace index variables; index arithmetic is simplified again."""
+    match expr:
+        case Const():
+            return expr
+        case Var():
+            return values.get(expr.name, expr)
+        case Load():
+            mask = None if expr.mask is None else substitute(expr.mask, values)
+            return replace(expr, index=substitute(expr.index, values), mask=mask)
+        case Apply():
+            args = tuple(substitute(arg, values) for arg in expr.args)
+            if expr.type == INDEX and expr.op in _REBUILD:
+                return _REBUILD[expr.op](args[0], args[1])
+            return replace(expr, args=args)
+        case Splat() | Fold():
+            return replace(expr, arg=substitute(expr.arg, values))
+        case Ramp():
+            return replace(expr, start=substitute(expr.start, values))
+
+
+_REBUILD = {
+    "add": build.add,
+    "sub": build.sub,
+    "mul": build.mul,
+    "min": build.minimum,
+    "max": build.maximum,
+}
