@@ -50,6 +50,7 @@ class Environment:
         debug: ``TILEC_DEBUG`` is set and not 0: compiler tracebacks are kept, IRs verified.
         cache: ``TILEC_CACHE``: folder of the disk cache, or ``off``; None for the user's default.
         cache_bytes: ``TILEC_CACHE_BYTES``: bound of the disk cache.
+        no_color: ``NO_COLOR`` is set and not empty: the command line writes without colours.
     """
 
     target: str = "llvm"
@@ -57,6 +58,7 @@ class Environment:
     debug: bool = False
     cache: str | None = None
     cache_bytes: int = 1 << 30
+    no_color: bool = False
 
     @property
     def options(self) -> Options:
@@ -78,6 +80,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         debug=source.get("TILEC_DEBUG", "0") not in ("", "0"),
         cache=source.get("TILEC_CACHE") or None,
         cache_bytes=_positive("TILEC_CACHE_BYTES", source.get("TILEC_CACHE_BYTES") or str(1 << 30)),
+        no_color=bool(source.get("NO_COLOR")),
     )
 
 

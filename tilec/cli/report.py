@@ -1,0 +1,124 @@
+"""How the command line writes: errors, lints, headings, tables; colours on terminals only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, cast
+
+import click
+
+from tilec.errors import TilecError
+from tilec.options import read_environment
+
+
+def coloured(stream: IO[str]) -> bool:
+    """True when ``stream`` is a terminal and the user has not switched colours off."""
+    return stream.isatty() and not no_color()
+
+
+def no_color() -> bool:
+    """True when the user wants no colours anywhere."""
+    try:
+        return read_environment().no_color
+    except TilecError:  # reported by whoever needs the options
+        return False
+
+
+def print_error(error: TilecError) -> None:
+    """Write an error and those raised with it to standard error."""
+    colour = coloured(sys.stderr)
+    for one in error.all():
+        text = one.render()
+        if one.span is None:
+            text = f"error: {text}"
+        click.echo(_paint(text) if colour else text, err=True, color=colour)
+
+
+def print_lint(text: str) -> None:
+    """Write a rendered lint to standard output."""
+    colour = coloured(sys.stdout)
+    click.echo(_paint(text) if colour else text, color=colour)
+
+
+def note(text: str) -> None:
+    """Write something about the work, which is not its result, to standard error."""
+    click.echo(text, err=True)
+
+
+def print_code(text: str, language: str | None) -> None:
+    """Write program text, with its syntax in colours on a terminal.
+
+    Args:
+        text: The text.
+        language: Name of a Pygments lexer, or None for plain text.
+    """
+    if language is None or not coloured(sys.stdout):
+        click.echo(text.rstrip("\n"))
+        return
+    click.echo(_highlight(text, language).rstrip("\n"), color=True)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    err: bool = False,
+) -> None:
+    """Write a table whose columns are as wide as their contents.
+
+    Args:
+        columns: Heading of each column.
+        rows: Text of each cell.
+        right: Numbers of the columns that are set flush right.
+        err: Write to standard error.
+    """
+    from rich.box import SIMPLE_HEAD  # slow to import, and few commands have a table
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    stream = sys.stderr if err else sys.stdout
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for at, name in enumerate(columns):
+        table.add_column(name, justify="right" if at in right else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    width = None if stream.isatty() else 10_000  # a file has no width to fit into
+    Console(file=stream, width=width, no_color=not coloured(stream), highlight=False).print(table)
+
+
+def size_text(count: int) -> str:
+    """A number of bytes for people, e.g. ``1.5 MiB``."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if size.is_integer() else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def _highlight(text: str, language: str) -> str:
+    # Slow to import, and only for terminals. Pygments is typed in part.
+    import pygments
+    from pygments import formatters, lexers
+
+    lexer = cast("object", lexers.get_lexer_by_name(language))  # pyright: ignore[reportUnknownMemberType]
+    highlight = cast("Callable[..., str]", pygments.highlight)  # pyright: ignore[reportUnknownMemberType]
+    return highlight(text, lexer, formatters.TerminalFormatter[str]())
+
+
+def _paint(rendered: str) -> str:
+    """Colours for a rendered message: position bold, carets red, help cyan."""
+    lines = rendered.split("\n")
+    painted = [click.style(lines[0], bold=True)]
+    for line in lines[1:]:
+        gutter, bar, rest = line.partition(" | ")
+        if line.startswith("  help:"):
+            painted.append(click.style(line, fg="cyan"))
+        elif bar and rest.strip() and not rest.strip().strip("^"):
+            painted.append(gutter + bar + click.style(rest, fg="red", bold=True))
+        else:
+            painted.append(line)
+    return "\n".join(painted)
