@@ -30,7 +30,7 @@ def main() -> None:
     spectrum = matmul(images, np.ascontiguousarray(transform.T))
     check("spectrum", spectrum, images.astype(np.float64) @ transform.T.astype(np.float64), 1e-6)
 
-    low = np.add.outer(np.arange(8), np.arange(8)).ravel() < 5
+    low = np.add.outer(np.arange(8), np.arange(8)).ravel() < 7
     kept = (spectrum[:, low] ** 2).sum() / (spectrum**2).sum()
     print(f"{low.sum()} of 64 frequencies keep {kept:.1%} of the energy")
     restored = matmul(np.where(low, spectrum, np.float32(0)), transform)

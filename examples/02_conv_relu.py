@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from data import F32, TILE, check, photo
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import correlate
 
 import tilec
 
@@ -23,23 +23,20 @@ def oriented(count: int) -> F32:
     return np.repeat(turned[:, :, None, :] / 3, 3, axis=2).astype(np.float32)
 
 
-def by_scipy(batch: F32, kernel: F32, bias: F32) -> NDArray[np.float64]:
-    """The same in double precision, one picture, colour and filter at a time."""
-    result = np.zeros((*batch.shape[:3], kernel.shape[3]))
-    for n, picture in enumerate(batch.astype(np.float64)):
-        for d in range(kernel.shape[3]):
-            for c in range(picture.shape[2]):
-                taps = kernel[:, :, c, d].astype(np.float64)
-                result[n, :, :, d] += correlate(picture[:, :, c], taps, mode="constant")
-    return np.maximum(result + bias, 0)
+def by_numpy(batch: F32, kernel: F32, bias: F32) -> NDArray[np.float64]:
+    """The same in double precision, on a batch with a border of zeros."""
+    padded = np.pad(batch.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = sliding_window_view(padded, (3, 3), axis=(1, 2))  # n, y, x, c, i, j
+    sums = np.tensordot(windows, kernel.astype(np.float64), axes=((4, 5, 3), (0, 1, 2)))
+    return np.maximum(sums + bias, 0)
 
 
 def main() -> None:
-    """Filter both photographs at once and compare with SciPy."""
+    """Filter both photographs at once and compare with NumPy."""
     batch = np.stack([photo("china"), photo("flower")])
     kernel, bias = oriented(8), np.full(8, -0.02, np.float32)
     response = conv_relu(batch, kernel, bias)
-    check("responses", response, by_scipy(batch, kernel, bias), 1e-5)
+    check("responses", response, by_numpy(batch, kernel, bias), 1e-5)
     for name, picture in zip(("china", "flower"), response, strict=True):
         strength = picture.mean(axis=(0, 1))
         direction = 45 * int(strength.argmax())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from data import F32, OUT, TILE, check, photo
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
+from scipy import ndimage as scipy_ndimage
 
 import tilec
+
+ndimage: Any = scipy_ndimage  # SciPy ships no types
 
 SOURCE = (TILE / "photo.tile").read_text()
 blur, sharpen, edges, pencil, mosaic = (

@@ -12,12 +12,12 @@ import tilec
 step = tilec.function((TILE / "kmeans.tile").read_text())
 
 
-def first_centres(points: F32, count: int) -> F32:
-    """Points far from each other: each is the one farthest from those before it."""
-    chosen = [int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmin())]
+def first_centres(points: F32, count: int, random: np.random.Generator) -> F32:
+    """Points far from each other (k-means++): the farther from those before, the likelier."""
+    chosen = [int(random.integers(len(points)))]
     while len(chosen) < count:
-        gaps = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
-        chosen.append(int(gaps.argmax()))
+        gaps = ((points[:, None] - points[chosen]) ** 2).sum(axis=2).min(axis=1)
+        chosen.append(int(random.choice(len(points), p=gaps / gaps.sum())))
     return points[chosen]
 
 
@@ -35,7 +35,7 @@ def by_numpy(points: F32, centres: F32) -> tuple[NDArray[np.float64], float]:
 def main() -> None:
     """Iterate until nothing moves; every step is compared with NumPy."""
     points, shown = digits()
-    centres = first_centres(points, 10)
+    centres = first_centres(points, 10, np.random.default_rng(2))
     rounds = 0
     while True:
         nearest, moved, spread = step(points, centres)
