@@ -13,6 +13,7 @@ import click
 from tilec.cli.report import print_error
 from tilec.errors import ArgumentError, InternalError, TargetError, TilecError
 from tilec.options import read_environment
+from tilec.version import __version__
 
 EXIT_FAULTY_PROGRAM = 1
 EXIT_WRONG_USAGE = 2
@@ -53,8 +54,6 @@ class _LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from tilec import __version__  # only this option needs it
-
         click.echo(f"tilec {__version__}")
         ctx.exit()
 

@@ -80,13 +80,29 @@ def print_table(
     from rich.text import Text
 
     stream = sys.stderr if err else sys.stdout
+    colour = coloured(stream)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for at, name in enumerate(columns):
         table.add_column(name, justify="right" if at in right else "left")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     width = None if stream.isatty() else 10_000  # a file has no width to fit into
-    Console(file=stream, width=width, no_color=not coloured(stream), highlight=False).print(table)
+    console = Console(
+        file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), err=err, color=colour)
+
+
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Write names and values, one pair a line, the values below each other."""
+    colour = coloured(sys.stdout)
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        label = click.style(name.ljust(width), bold=True) if colour else name.ljust(width)
+        click.echo(f"{label}  {value}".rstrip(), color=colour)
 
 
 def size_text(count: int) -> str:
