@@ -1,0 +1,102 @@
+"""Object code as callable functions of this process."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import count
+from struct import Struct
+from threading import Lock
+from typing import Any, cast
+
+from tilec.errors import InternalError
+from tilec_llvm.target import llvm
+
+ALIGN = 64
+
+_serial = count()
+_lock = Lock()
+
+
+@cache
+def _engine() -> Any:
+    return llvm().create_lljit_compiler(use_jit_link=True, suppress_errors=True)
+
+
+class Workspaces:
+    """Scratch memory for calls, kept for the next one.
+
+    A call takes a piece and puts it back, so concurrent calls never share one; appending and
+    popping are atomic.
+    """
+
+    KEPT = 4
+
+    def __init__(self) -> None:
+        self._free: list[tuple[int, ctypes.Array[ctypes.c_char]]] = []
+
+    def take(self, size: int) -> tuple[int, ctypes.Array[ctypes.c_char]]:
+        """Address (a multiple of 64) and owner of at least ``size`` bytes."""
+        try:
+            address, owner = self._free.pop()
+        except IndexError:
+            address, owner = 0, (ctypes.c_char * 0)()
+        if len(owner) < size + ALIGN:
+            owner = (ctypes.c_char * (size + ALIGN))()
+            address = -(-ctypes.addressof(owner) // ALIGN) * ALIGN
+        return address, owner
+
+    def give(self, piece: tuple[int, ctypes.Array[ctypes.c_char]]) -> None:
+        """Put back what ``take`` returned."""
+        if len(self._free) < self.KEPT:
+            self._free.append(piece)
+
+
+_workspaces = Workspaces()
+
+
+class LlvmRunner:
+    """Loaded code of one module.
+
+    The code stays in memory as long as this object lives.
+    """
+
+    def __init__(
+        self, image: bytes, name: str, workspace_bytes: int, constants: Sequence[bytes]
+    ) -> None:
+        self._constants = [_aligned(data) for data in constants]
+        self._tail = tuple(address for address, _ in self._constants)
+        self._workspace_bytes = workspace_bytes
+        with _lock:
+            try:
+                builder = llvm().JITLibraryBuilder().add_object_img(image).export_symbol(name)
+                self._library = builder.link(_engine(), f"tilec.{next(_serial)}")
+            except RuntimeError as error:
+                raise InternalError(f"the code of {name} cannot be loaded: {error}") from error
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
+        self._entry = cast("Callable[[bytes, int], None]", prototype(self._library[name]))
+        self._pack: dict[int, Struct] = {}
+
+    def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Run the module once; see ``tilec.runtime.backend.Runner``."""
+        addresses = (*inputs, *outputs, *self._tail)
+        packing = self._pack.get(len(addresses))
+        if packing is None:
+            packing = self._pack[len(addresses)] = Struct(f"{len(addresses)}P")
+        args = packing.pack(*addresses)
+        if self._workspace_bytes == 0:
+            self._entry(args, 0)
+            return
+        piece = _workspaces.take(self._workspace_bytes)
+        try:
+            self._entry(args, piece[0])
+        finally:
+            _workspaces.give(piece)
+
+
+def _aligned(data: bytes) -> tuple[int, ctypes.Array[ctypes.c_char]]:
+    owner = (ctypes.c_char * (len(data) + ALIGN))()
+    address = -(-ctypes.addressof(owner) // ALIGN) * ALIGN
+    ctypes.memmove(address, data, len(data))
+    return address, owner

@@ -1,0 +1,307 @@
+"""Loads and stores: contiguous, strided, gathered, with and without mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilec.dtypes import BOOL
+from tilec.kernel.ir import Buffer, Scope, VType
+from tilec_llvm.arithmetic import shuffle
+from tilec_llvm.math import Definition
+from tilec_llvm.types import (
+    constant_vector,
+    literal,
+    splat,
+    stored,
+    stored_element,
+    suffix,
+    vector,
+)
+from tilec_llvm.writer import Value, Writer
+
+SHUFFLED_STRIDES = 4
+"""Up to this distance between lanes, whole vectors are read and shuffled instead of gathered."""
+
+SHUFFLED_BYTES = 4096
+"""Reach of a shuffled read. No page lies between its ends that holds neither of them, so the
+elements between the lanes can be read whatever they belong to."""
+
+_ZERO = Definition("tilec.zero", "@tilec.zero = private unnamed_addr constant i64 0, align 8\n")
+"""What is read where nothing may be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A buffer in the function being written.
+
+    Attributes:
+        buffer: Its type and scope.
+        pointer: LLVM name of its address.
+    """
+
+    buffer: Buffer
+    pointer: str
+
+    @property
+    def align(self) -> int:
+        """Bytes by which every element is surely aligned."""
+        return self.buffer.type.dtype.bytes
+
+
+def load(
+    writer: Writer, place: Place, index: Value, kind: VType, stride: int, mask: Value | None
+) -> Value:
+    """Read ``kind`` from a buffer; see ``tilec.kernel.ir.Load``."""
+    if index.type.lanes > 1:
+        return _gather(writer, place, _addresses(writer, place, index), kind, mask)
+    if place.buffer.type.lanes > 1:
+        value = _plain_load(writer, place, _address(writer, place, index), kind)
+        return value if mask is None else _masked(writer, mask, value)
+    if kind.lanes == 1:
+        return _scalar_load(writer, place, index, kind, mask)
+    if stride == 0:
+        return _broadcast(writer, place, index, kind, mask)
+    if stride in (1, -1):
+        return _contiguous_load(writer, place, index, kind, stride, mask)
+    if mask is None and _shuffles(place, kind, stride):
+        return _shuffled_load(writer, place, index, kind, stride)
+    return _gather(writer, place, _ramp(writer, place, index, kind, stride), kind, mask)
+
+
+def store(
+    writer: Writer, place: Place, index: Value, value: Value, stride: int, mask: Value | None
+) -> None:
+    """Write to a buffer; see ``tilec.kernel.ir.Store``."""
+    if index.type.lanes > 1:
+        _scatter(writer, place, _addresses(writer, place, index), value, mask)
+    elif place.buffer.type.lanes > 1:
+        pointer = _address(writer, place, index)
+        if mask is not None:
+            old = _plain_load(writer, place, pointer, value.type)
+            chosen = writer.pure(f"select {mask.typed}, {value.typed}, {old.typed}")
+            value = Value(chosen, value.type)
+        _plain_store(writer, place, pointer, value)
+    elif value.type.lanes == 1:
+        _scalar_store(writer, place, index, value, mask)
+    elif stride in (1, -1):
+        _contiguous_store(writer, place, index, value, stride, mask)
+    else:
+        _scatter(writer, place, _ramp(writer, place, index, value.type, stride), value, mask)
+
+
+def _address(writer: Writer, place: Place, index: Value, *, inbounds: bool = True) -> str:
+    """Address of one element. That of a lane that is masked off may lie outside the buffer."""
+    flag = "inbounds " if inbounds else ""
+    unit = stored(place.buffer.type)
+    return writer.pure(f"getelementptr {flag}{unit}, ptr {place.pointer}, {index.typed}")
+
+
+def _addresses(writer: Writer, place: Place, index: Value) -> str:
+    unit = stored(place.buffer.type)
+    return writer.pure(f"getelementptr {unit}, ptr {place.pointer}, {index.typed}")
+
+
+def _ramp(writer: Writer, place: Place, index: Value, kind: VType, stride: int) -> str:
+    """Addresses of lanes ``stride`` elements apart."""
+    first = _address(writer, place, index, inbounds=False)
+    steps = constant_vector([str(lane * stride) for lane in range(kind.lanes)], "i64")
+    unit, offsets = stored(place.buffer.type), vector("i64", kind.lanes)
+    return writer.pure(f"getelementptr {unit}, ptr {first}, {offsets} {steps}")
+
+
+def _plain_load(writer: Writer, place: Place, pointer: str, kind: VType) -> Value:
+    text = writer.effect(f"load {stored(kind)}, ptr {pointer}, align {place.align}")
+    return _from_memory(writer, text, kind)
+
+
+def _plain_store(writer: Writer, place: Place, pointer: str, value: Value) -> None:
+    writer.do(f"store {_to_memory(writer, value)}, ptr {pointer}, align {place.align}")
+
+
+def _scalar_load(
+    writer: Writer, place: Place, index: Value, kind: VType, mask: Value | None
+) -> Value:
+    if mask is None:
+        return _plain_load(writer, place, _address(writer, place, index), kind)
+    pointer = _address(writer, place, index, inbounds=False)
+    safe = writer.pure(f"select {mask.typed}, ptr {pointer}, ptr {writer.use(_ZERO)}")
+    return _plain_load(writer, place, safe, kind)
+
+
+def _scalar_store(
+    writer: Writer, place: Place, index: Value, value: Value, mask: Value | None
+) -> None:
+    if mask is None:
+        _plain_store(writer, place, _address(writer, place, index), value)
+        return
+    stored_value = _to_memory(writer, value)
+    pointer = _address(writer, place, index, inbounds=False)
+    then, join = writer.label("write"), writer.label("join")
+    writer.do(f"br {mask.typed}, label %{then}, label %{join}")
+    writer.open(then)
+    writer.do(f"store {stored_value}, ptr {pointer}, align {place.align}")
+    writer.do(f"br label %{join}")
+    writer.open(join)
+
+
+def _broadcast(
+    writer: Writer, place: Place, index: Value, kind: VType, mask: Value | None
+) -> Value:
+    """All lanes read the same element, if any lane does."""
+    some = mask
+    if mask is not None:
+        name = f"@llvm.vector.reduce.or.{suffix('i1', kind.lanes)}"
+        some = Value(writer.pure(f"call i1 {name}({mask.typed})"), VType(BOOL))
+    value = _scalar_load(writer, place, index, VType(kind.dtype), some)
+    wide = spread(writer, value, kind.lanes)
+    return wide if mask is None else _masked(writer, mask, wide)
+
+
+def spread(writer: Writer, value: Value, lanes: int) -> Value:
+    """A scalar in every lane."""
+    kind = VType(value.type.dtype, lanes)
+    if value.known is not None:
+        return Value(literal(value.known, kind), kind, value.known)
+    if not value.text.startswith("%"):
+        return Value(splat(value.text, value.llvm, lanes), kind)
+    wide = vector(value.llvm, lanes)
+    first = writer.pure(f"insertelement {wide} poison, {value.typed}, i32 0")
+    text = f"shufflevector {wide} {first}, {wide} poison, {vector('i32', lanes)} zeroinitializer"
+    return Value(writer.pure(text), kind)
+
+
+def _contiguous_load(
+    writer: Writer, place: Place, index: Value, kind: VType, stride: int, mask: Value | None
+) -> Value:
+    first, mask = _downward(writer, index, kind, stride, mask)
+    pointer = _address(writer, place, first, inbounds=mask is None)
+    if mask is None:
+        value = _plain_load(writer, place, pointer, kind)
+    else:
+        unit = stored(kind)
+        name = f"@llvm.masked.load.{suffix(stored_element(kind.dtype), kind.lanes)}.p0"
+        text = writer.effect(
+            f"call {unit} {name}(ptr align {place.align} {pointer}, {mask.typed}, "
+            f"{unit} zeroinitializer)"
+        )
+        value = _from_memory(writer, text, kind)
+    return _reversed(writer, value) if stride < 0 else value
+
+
+def _contiguous_store(
+    writer: Writer, place: Place, index: Value, value: Value, stride: int, mask: Value | None
+) -> None:
+    kind = value.type
+    value = _reversed(writer, value) if stride < 0 else value
+    first, mask = _downward(writer, index, kind, stride, mask)
+    pointer = _address(writer, place, first, inbounds=mask is None)
+    if mask is None:
+        _plain_store(writer, place, pointer, value)
+        return
+    name = f"@llvm.masked.store.{suffix(stored_element(kind.dtype), kind.lanes)}.p0"
+    stored_value = _to_memory(writer, value)
+    writer.do(f"call void {name}({stored_value}, ptr align {place.align} {pointer}, {mask.typed})")
+
+
+def _downward(
+    writer: Writer, index: Value, kind: VType, stride: int, mask: Value | None
+) -> tuple[Value, Value | None]:
+    """Lowest index and mask in memory order of an access upward or downward."""
+    if stride > 0:
+        return index, mask
+    first = _plus(writer, index, 1 - kind.lanes)
+    return first, None if mask is None else _reversed(writer, mask)
+
+
+def _plus(writer: Writer, index: Value, offset: int) -> Value:
+    if index.known is not None:
+        known = index.known + offset
+        return Value(str(known), index.type, known)
+    return Value(writer.pure(f"add {index.typed}, {offset}"), index.type)
+
+
+def _reversed(writer: Writer, value: Value) -> Value:
+    return shuffle(writer, value, value, list(reversed(range(value.type.lanes))))
+
+
+def _shuffles(place: Place, kind: VType, stride: int) -> bool:
+    reach = abs(stride) * kind.lanes * kind.dtype.bytes
+    return (
+        abs(stride) <= SHUFFLED_STRIDES
+        and reach <= SHUFFLED_BYTES
+        and place.buffer.scope is not Scope.REGISTER
+    )
+
+
+def _shuffled_load(writer: Writer, place: Place, index: Value, kind: VType, stride: int) -> Value:
+    """Lanes a few elements apart: whole vectors that end where the last lane does, shuffled."""
+    step, lanes = abs(stride), kind.lanes
+    reach = (lanes - 1) * step
+    low = index if stride > 0 else _plus(writer, index, -reach)
+    starts = [min(part * lanes, reach + 1 - lanes) for part in range(step)]
+    parts = [
+        _plain_load(writer, place, _address(writer, place, _plus(writer, low, start)), kind)
+        for start in starts
+    ]
+    result = parts[0]
+    filled = lanes  # elements from ``low`` on that have been read
+    for part, start in zip(parts[1:], starts[1:], strict=True):
+        chosen: list[int] = []
+        for lane in range(lanes):
+            at = lane * step
+            if at < filled:
+                chosen.append(lane if result is not parts[0] else at)
+            else:
+                chosen.append(lanes + min(max(at - start, 0), lanes - 1))
+        result = shuffle(writer, result, part, chosen)
+        filled = start + lanes
+    return _reversed(writer, result) if stride < 0 else result
+
+
+def _gather(writer: Writer, place: Place, addresses: str, kind: VType, mask: Value | None) -> Value:
+    unit, lanes = stored(kind), kind.lanes
+    name = f"@llvm.masked.gather.{suffix(stored_element(kind.dtype), lanes)}.v{lanes}p0"
+    text = writer.effect(
+        f"call {unit} {name}(<{lanes} x ptr> align {place.align} {addresses}, "
+        f"{_mask(mask, lanes)}, {unit} zeroinitializer)"
+    )
+    return _from_memory(writer, text, kind)
+
+
+def _scatter(
+    writer: Writer, place: Place, addresses: str, value: Value, mask: Value | None
+) -> None:
+    """Lanes are written from first to last, so that of equal addresses the last lane stays."""
+    lanes = value.type.lanes
+    name = f"@llvm.masked.scatter.{suffix(stored_element(value.type.dtype), lanes)}.v{lanes}p0"
+    writer.do(
+        f"call void {name}({_to_memory(writer, value)}, "
+        f"<{lanes} x ptr> align {place.align} {addresses}, {_mask(mask, lanes)})"
+    )
+
+
+def _mask(mask: Value | None, lanes: int) -> str:
+    return f"<{lanes} x i1> splat (i1 true)" if mask is None else mask.typed
+
+
+def _masked(writer: Writer, mask: Value, value: Value) -> Value:
+    zero = literal(0, value.type)
+    return Value(
+        writer.pure(f"select {mask.typed}, {value.typed}, {value.llvm} {zero}"), value.type
+    )
+
+
+def _from_memory(writer: Writer, text: str, kind: VType) -> Value:
+    """Bools are bytes in memory, and every byte but 0 is true."""
+    if kind.dtype != BOOL:
+        return Value(text, kind)
+    zero = splat("0", "i8", kind.lanes)
+    return Value(writer.pure(f"icmp ne {stored(kind)} {text}, {zero}"), kind)
+
+
+def _to_memory(writer: Writer, value: Value) -> str:
+    """Type and operand of a value as it is stored."""
+    if value.type.dtype != BOOL:
+        return value.typed
+    kind = stored(value.type)
+    return f"{kind} {writer.pure(f'zext {value.typed} to {kind}')}"
