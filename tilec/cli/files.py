@@ -14,6 +14,7 @@ import numpy as np
 from tilec.cli.specs import parse_number
 from tilec.dtypes import BY_NAME
 from tilec.errors import ArgumentError
+from tilec.runtime.arrays import numpy_dtype
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,19 +23,6 @@ Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 Value: TypeAlias = "Array | bool | int | float"
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-
-
-def numpy_dtype(name: str) -> np.dtype[np.generic]:
-    """The NumPy dtype of a Tile dtype."""
-    if name == "bf16":
-        try:
-            from ml_dtypes import bfloat16
-        except ModuleNotFoundError as error:
-            raise click.UsageError("bf16 arrays need the package ml_dtypes") from error
-        return np.dtype(bfloat16)
-    kind = BY_NAME[name]
-    spelled = "bool" if name == "bool" else f"{kind.kind.value}{kind.bits}"
-    return np.dtype(spelled)
 
 
 def read_value(text: str, name: str, declared: str | None) -> Value:
@@ -50,7 +38,11 @@ def read_value(text: str, name: str, declared: str | None) -> Value:
     wanted = dtype or declared
     number = parse_number(body)
     if number is not None:
-        return number if wanted is None else cast("Array", np.array(number, numpy_dtype(wanted)))
+        return (
+            number
+            if wanted is None
+            else cast("Array", np.array(number, numpy_dtype(BY_NAME[wanted])))
+        )
     if body.startswith("["):
         return _read_list(body, name, wanted)
     path, member = _split_member(body)
@@ -59,7 +51,7 @@ def read_value(text: str, name: str, declared: str | None) -> Value:
     array = (
         _read_npz(path, member or name, member is not None) if _is_npz(path) else _read_npy(path)
     )
-    return array if dtype is None else array.astype(numpy_dtype(dtype))
+    return array if dtype is None else array.astype(numpy_dtype(BY_NAME[dtype]))
 
 
 def read_all(path: Path) -> dict[str, Array]:
@@ -146,7 +138,7 @@ def _read_list(text: str, name: str, wanted: str | None) -> Array:
     if array.dtype.kind not in "biuf":
         raise click.UsageError(f"{name}={text}: not a list of numbers")
     if wanted is not None:
-        return array.astype(numpy_dtype(wanted))
+        return array.astype(numpy_dtype(BY_NAME[wanted]))
     # The types that Tile gives to literals.
     if array.dtype.kind == "f":
         return array.astype(np.float32)
@@ -203,7 +195,7 @@ def _read_image(path: Path, wanted: str | None) -> Array:
         raise ArgumentError(f"cannot read {path}: {_reason(error)}") from error
     if wanted is None:
         return pixels
-    dtype = numpy_dtype(wanted)
+    dtype = numpy_dtype(BY_NAME[wanted])
     if not BY_NAME[wanted].is_float:
         return pixels.astype(dtype)
     return (pixels.astype(np.float32) / np.float32(255)).astype(dtype)
