@@ -1,0 +1,102 @@
+"""Every Python block and every ``tilec`` command of the documents runs, and prints what they say.
+
+Python blocks of one document share their names. A block with ``>>>`` is a doctest. In a console
+block a line ``$ tilec ...`` is a command and the lines below it are its output, on both streams;
+``...`` stands for any text.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def blocks(document: Path, language: str) -> list[tuple[int, str]]:
+    """Line number and text of each block of a language."""
+    text = document.read_text()
+    return [
+        (text.count("\n", 0, match.start()) + 2, match.group(2))
+        for match in BLOCK.finditer(text)
+        if match.group(1) == language
+    ]
+
+
+def commands(block: str) -> Iterator[tuple[str, str]]:
+    """Each command of a console block and what the document says that it prints."""
+    joined = block.replace("\\\n", " ")
+    for part in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        yield command, expected
+
+
+def identifier(path: object) -> str:
+    return path.name if isinstance(path, Path) else str(path)
+
+
+@pytest.fixture(autouse=True)
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TILEC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=identifier)
+def test_python(document: Path) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}  # dataclasses look their module up
+    for line, text in blocks(document, "python"):
+        if ">>>" in text:
+            test = doctest.DocTestParser().get_doctest(text, names, document.name, None, line - 1)
+            runner = doctest.DocTestRunner(optionflags=FLAGS)
+            runner.run(test, clear_globs=False)
+            assert runner.summarize(verbose=False).failed == 0, f"{document.name}:{line}"
+            names.update(test.globs)
+        else:
+            # The padding makes a traceback show the document's own line.
+            exec(compile("\n" * (line - 1) + text, document.name, "exec"), names)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=identifier)
+def test_console(document: Path, tmp_path: Path) -> None:
+    path = [str(ROOT), str(ROOT / "grammar"), str(ROOT / "backends")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "NO_COLOR": "1"}
+    for line, text in blocks(document, "console"):
+        for command, expected in commands(text):
+            words = shlex.split(command)
+            if words[0] != "tilec":
+                continue
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-m", "tilec", *words[1:]],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=120,
+            )
+            where = f"{document.name}:{line}: $ {command}"
+            if not expected:
+                assert done.returncode == 0, f"{where}\n{done.stdout}"
+                continue
+            same = doctest.OutputChecker().check_output(expected, done.stdout, FLAGS)
+            assert same, f"{where}\nexpected:\n{expected}\nprinted:\n{done.stdout}"
+
+
+def test_links() -> None:
+    for document in [*DOCUMENTS, ROOT / "CHANGELOG.md", *(ROOT / "examples").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            if not target.startswith(("http:", "https:")):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
