@@ -136,7 +136,7 @@ class LoopWriter:
         if hits is not None:
             inner.append(_set(hits, Const(1, VType(I32))))
         lane_variable = None if plan.reduction else plan.vector
-        bounds, guards, hoisted = _place_constraints(part, order, lane_variable)
+        bounds, guards, hoisted = place_constraints(part, order, lane_variable)
         for guard in guards:
             inner = [If(guard, tuple(inner))]
         for depth in reversed(range(len(order))):
@@ -220,7 +220,7 @@ def _segments(flat: FlatPiece, axis: Axis, *, alone: bool) -> list[tuple[int, in
     return list(pairwise(inside))
 
 
-def _place_constraints(
+def place_constraints(
     part: Part, order: list[Axis], lane_variable: str | None
 ) -> tuple[dict[str, tuple[Expr, Expr]], list[Expr], list[Expr]]:
     """Bounds of each reduction loop, guards around the innermost body, guards around it all."""

@@ -16,9 +16,12 @@ from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, Plan, choose
+from tilec.lower.product import recognise
+from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
+from tilec.schedule import model
 from tilec.tensor.ir import (
     Aggregation,
     ArgSort,
@@ -41,7 +44,7 @@ from tilec.tensor.size import concrete
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("flatten", "merge", "vectorise")
+PASSES = ("merge", "tile", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -230,6 +233,10 @@ def _lower_loops(
     target = Target(
         agg, node.body.dtype, output.buffer, None if default is None else default.buffer
     )
+    tiled = _tile(work, node, pieces, output, default, agg)
+    if tiled is not None:
+        _finish(work, node, tiled)
+        return
     writer = LoopWriter(flat_places(work.places), target)
     body: list[Stmt] = []
     plans: list[Plan] = []
@@ -243,6 +250,27 @@ def _lower_loops(
     lines = tuple(dict.fromkeys(str(chosen) for chosen in plans))
     lanes = max((chosen.lanes for chosen in plans), default=1)
     _finish(work, node, special.Body(tuple(body), tuple(writer.locals), lines, lanes))
+
+
+def _tile(
+    work: _Lowering,
+    node: Contraction | Map,
+    pieces: tuple[Piece, ...],
+    output: Place,
+    default: Place | None,
+    agg: Aggregation,
+) -> special.Body | None:
+    """A sum of products around a register tile, where the model finds one that pays."""
+    if "tile" in work.disable or work.machine.vector_bytes == 0 or len(pieces) != 1:
+        return None
+    flat = merge_loops(flatten(pieces[0], work.places, output, default))
+    problem = recognise(flat, agg, node.body.dtype)
+    if isinstance(problem, str) or node.type.dtype != node.body.dtype:
+        return None
+    plan = model.choose(problem, model.Core(vector_bytes=work.machine.vector_bytes))
+    if isinstance(plan, str):
+        return None
+    return TileWriter(problem, plan, flat_places(work.places), output.buffer).body()
 
 
 def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:

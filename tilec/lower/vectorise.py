@@ -51,12 +51,14 @@ class Vectorise:
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Replace the VECTOR loops of a kernel."""
-        work = _Vectoriser(self.lanes, self.wide, {b.name: b for b in kernel.locals})
+        registers = {b.name: b for b in kernel.locals if b.scope is Scope.REGISTER}
+        memory = tuple(b for b in kernel.locals if b.scope is not Scope.REGISTER)
+        work = _Vectoriser(self.lanes, self.wide, registers)
         body = work.block(kernel.body)
         used = {s.buffer for s in statements(body) if isinstance(s, Store)}
         used |= {e.buffer for e in expressions(body) if isinstance(e, Load)}
         kept = tuple(b for name, b in sorted(work.locals.items()) if name in used)
-        return replace(kernel, body=body, locals=kept)
+        return replace(kernel, body=body, locals=(*memory, *kept))
 
 
 @dataclass(slots=True)
@@ -248,7 +250,7 @@ class _Widener:
 
     def _load(self, load: Load, mask: Expr | None, predicated: bool) -> Expr:
         held = self.locals.get(load.buffer)
-        if held is not None and held.scope is Scope.REGISTER:
+        if held is not None:
             buffer = self._register(held)
             return Load(buffer.name, self.uniform(load.index, mask, predicated), buffer.type)
         kind = VType(load.type.dtype, self.width)

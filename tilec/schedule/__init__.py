@@ -1,0 +1,1 @@
+"""Schedules as values, and the cost model that chooses them."""

@@ -1,0 +1,226 @@
+"""The cost model: picks the whole schedule of a product from a description of the machine.
+
+Analytic, after Low et al. (2016): a register tile must hide the latency of FMA, its operands must
+arrive from cache fast enough, and blocks are sized so that each operand stays in the cache it is
+read from. Nothing is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from tilec.lower.pieces import Axis
+from tilec.lower.product import Operand, Product
+from tilec.schedule.values import Tiled
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the model knows of a core; bytes, and vector operations per cycle.
+
+    Attributes:
+        vector_bytes: Width of a vector register.
+        registers: Vector registers.
+        fma_per_cycle: Vector FMAs started per cycle.
+        fma_latency: Cycles until a result can be added to.
+        loads_per_cycle: Vector loads per cycle from the first-level cache.
+        l1_bytes: First-level data cache.
+        l2_bytes: Second-level cache of one core.
+        threads: Cores that may be used.
+    """
+
+    vector_bytes: int = 64
+    registers: int = 32
+    fma_per_cycle: int = 2
+    fma_latency: int = 4
+    loads_per_cycle: int = 2
+    l1_bytes: int = 32 << 10
+    l2_bytes: int = 1 << 20
+    threads: int = 2
+
+
+MIN_WORK = 1 << 15
+"""Multiplications below which one plain loop nest is as good and compiles faster."""
+
+PARALLEL_WORK = 1 << 20
+"""Multiplications below which one thread is faster than waking a second."""
+
+REDUCE_BLOCK = 384
+"""Reduction steps per pass over packed panels: a panel of 32 columns then fills L1 one and a half
+times, and the outputs are loaded and stored once per 384 FMAs."""
+
+
+def choose(problem: Product, core: Core) -> Tiled | str:
+    """The schedule, or the reason why the product is left to the plain loops."""
+    total = prod(a.extent for a in (*problem.axes, *problem.reductions))
+    if total < MIN_WORK or not problem.reductions:
+        return "too little work"
+    lanes = core.vector_bytes // problem.dtype.bytes
+    best: tuple[float, Tiled] | None = None
+    reason = "no output loop has consecutive elements"
+    for axis in problem.axes:
+        if axis.extent < lanes // 2 or problem.store.coefficient(axis.name) != 1:
+            continue
+        operand, other = problem.split(axis.name) if _splits(problem, axis) else (None, None)
+        if operand is None or other is None:
+            reason = "every factor moves along the vector loop"
+            continue
+        for row in (*_row_axes(problem, axis, operand, other), None):
+            if not _supported(problem, axis, row):
+                reason = "a constraint couples loops that a tile cannot follow"
+                continue
+            for rows, vectors in _tiles(core):
+                if row is None and rows > 1:
+                    continue
+                plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes)
+                cost = _cycles(problem, core, axis, row, plan)
+                if best is None or cost < best[0]:
+                    best = cost, plan
+    return reason if best is None else best[1]
+
+
+def _splits(problem: Product, axis: Axis) -> bool:
+    moving = [f for f in problem.factors if f.moves(axis.name)]
+    return 0 < len(moving) < len(problem.factors)
+
+
+def _row_axes(problem: Product, vector: Axis, operand: Operand, other: Operand) -> list[Axis]:
+    return [
+        a
+        for a in problem.axes
+        if a is not vector and other.moves(a.name) and not operand.moves(a.name) and a.extent > 1
+    ]
+
+
+def _supported(problem: Product, vector: Axis, row: Axis | None) -> bool:
+    """Whether the tile writer can follow the constraints under this choice."""
+    reductions = {a.name for a in problem.reductions}
+    outputs = {a.name for a in problem.axes}
+    for form in problem.constraints:
+        names = {name for name, _ in form.terms}
+        if vector.name in names or not names & reductions:
+            return False
+        if row is not None and row.name in names:
+            if (names & outputs) - {row.name}:
+                return False
+            extents = [a.extent for a in problem.reductions if a.name in names]
+            if prod(extents) > 32:
+                return False
+        elif problem.reductions[-1].name in names and len(problem.reductions) == 1:
+            return False
+    return True
+
+
+def _tiles(core: Core) -> list[tuple[int, int]]:
+    """Register tiles that fit: accumulators, one row of the vector operand, one broadcast."""
+    return [
+        (rows, vectors)
+        for vectors in (1, 2, 3, 4)
+        for rows in range(1, 32)
+        if rows * vectors + vectors + 1 <= core.registers
+    ]
+
+
+def _plan(
+    problem: Product,
+    core: Core,
+    axis: Axis,
+    row: Axis | None,
+    operand: Operand,
+    other: Operand,
+    rows: int,
+    vectors: int,
+    lanes: int,
+) -> Tiled:
+    inner = problem.reductions[-1]
+    rows = min(rows, row.extent) if row is not None else 1
+    vectors = min(vectors, -(-axis.extent // lanes))
+    count = row.extent if row is not None else 1
+    uses = prod(
+        a.extent for a in problem.axes if not operand.moves(a.name)
+    )  # how often each element of the vector operand is read
+    contiguous = operand.is_read and operand.steps(axis.name) == (1,)
+    far = any(abs(step) * problem.dtype.bytes >= 2048 for step in operand.steps(inner.name))
+    pack_vector = not contiguous or (far and uses >= 4 * rows)
+    coupled = any(
+        row is not None and form.coefficient(row.name) for form in problem.constraints
+    )
+    strides = other.steps(row.name) if row is not None else ()
+    thrashes = any(abs(step) * problem.dtype.bytes % 4096 == 0 for step in strides)
+    far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
+    reads = prod(a.extent for a in problem.axes if not other.moves(a.name))
+    pack_row = (
+        row is not None
+        and not coupled
+        and rows > 1
+        and (not other.is_read or ((thrashes or far_rows) and reads >= 64))
+    )
+    if any(not f.coefficient(row.name) if row else True for f in problem.constraints):
+        pack_row = pack_row and not problem.constraints
+    reduce_block = row_block = 0
+    if pack_vector and not problem.constraints and inner.extent > REDUCE_BLOCK * 3 // 2:
+        blocks = -(-inner.extent // REDUCE_BLOCK)
+        reduce_block = -(-inner.extent // blocks)
+    if pack_row:
+        steps = reduce_block or prod(a.extent for a in problem.reductions)
+        fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
+        row_block = max(rows, fits // rows * rows)
+    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, pack_vector, count)
+    return Tiled(
+        axis.name,
+        None if row is None else row.name,
+        rows,
+        lanes,
+        vectors,
+        pack_vector,
+        pack_row,
+        reduce_block,
+        row_block,
+        tasks,
+        parallel,
+    )
+
+
+def _parallel(
+    problem: Product,
+    core: Core,
+    axis: Axis,
+    row: Axis | None,
+    width: int,
+    packs: bool,
+    count: int,
+) -> tuple[str | None, int]:
+    """The loop to divide: panels where that is even, so that no panel is packed twice."""
+    total = prod(a.extent for a in (*problem.axes, *problem.reductions))
+    if core.threads == 1 or total < PARALLEL_WORK:
+        return None, 1
+    panels = -(-axis.extent // width)
+    outer = [a for a in problem.axes if a is not axis and a is not row]
+    even = panels / (-(-panels // core.threads) * core.threads)
+    if outer and outer[0].extent >= core.threads and (not packs or even < 0.8):
+        return outer[0].name, outer[0].extent
+    if panels >= core.threads:
+        return axis.name, core.threads
+    return (outer[0].name, outer[0].extent) if outer else (None, 1)
+
+
+def _cycles(problem: Product, core: Core, axis: Axis, row: Axis | None, plan: Tiled) -> float:
+    """Cycles of the multiplications of the whole problem on one thread, tile edges included."""
+    steps = prod(a.extent for a in problem.reductions)
+    others = prod(a.extent for a in problem.axes if a is not axis and a is not row)
+    per_tile = 0.0
+    width = plan.vectors
+    full, rest = divmod(-(-axis.extent // plan.lanes), width)
+    columns = [(full, width)] + ([(1, rest)] if rest else [])
+    high = row.extent if row is not None else 1
+    lines = [(high // plan.rows, plan.rows)]
+    if high % plan.rows:
+        lines.append((1, high % plan.rows))
+    for many, vectors in columns:
+        for count, rows in lines:
+            fma = rows * vectors / core.fma_per_cycle
+            loads = (rows + vectors) / core.loads_per_cycle
+            chain = float(core.fma_latency)
+            per_tile += many * count * (max(fma, loads, chain) * steps + 3 * rows * vectors + 20)
+    return per_tile * others
