@@ -31,8 +31,9 @@ class LlvmBackend:
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Object code of a module, with its large constants."""
-        emitted = emit_module(module)
-        image = compiler(processor(options.cpu)).object_code(emitted.text, verify=options.debug)
+        target = compiler(processor(options.cpu))
+        emitted = emit_module(module, target.abilities)
+        image = target.object_code(emitted.text, verify=options.debug)
         parts = (image, *emitted.constants)
         head = _HEAD.pack(_MAGIC, emitted.workspace_bytes, len(parts))
         sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
@@ -40,13 +41,14 @@ class LlvmBackend:
 
     def text(self, module: Module, stage: str, options: Options) -> str:
         """LLVM IR as it is given to LLVM, or the assembly that comes out."""
-        emitted = emit_module(module)
+        target = compiler(processor(options.cpu))
+        emitted = emit_module(module, target.abilities)
         if stage == "llvm":
             return emitted.text
         if stage == "asm":
             lines = [line for kernel in module.kernels for line in kernel.header]
             header = "".join(f"# {line}\n" for line in lines)
-            return header + compiler(processor(options.cpu)).assembly(emitted.text)
+            return header + target.assembly(emitted.text)
         raise TargetError(
             f"the target llvm has no stage {stage!r}", help=f"stages: {', '.join(self.stages)}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I64, U64, DType, Kind
 from tilec.kernel.ir import VType
+from tilec_llvm.half import from_half, to_half
 from tilec_llvm.types import NARROW, element, literal, register, splat, vector
 from tilec_llvm.writer import Value, Writer
 
@@ -49,6 +50,8 @@ def widen(writer: Writer, value: Value) -> Value:
     """f16 and bf16 as f32, exactly; other values unchanged."""
     lanes = value.type.lanes
     wide = VType(F32, lanes)
+    if value.type.dtype == F16 and not writer.abilities.half:
+        return from_half(writer, value)
     if value.type.dtype == F16:
         half = vector("half", lanes)
         bits = writer.pure(f"bitcast {value.typed} to {half}")
@@ -71,6 +74,8 @@ def _narrow(writer: Writer, value: Value, dtype: DType) -> Value:
     value = _to_f32_for_rounding(writer, value)
     lanes = value.type.lanes
     kind = VType(dtype, lanes)
+    if dtype == F16 and not writer.abilities.half:
+        return to_half(writer, value)
     if dtype == F16:
         half = vector("half", lanes)
         rounded = writer.pure(f"fptrunc {value.typed} to {half}")

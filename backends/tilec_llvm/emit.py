@@ -32,7 +32,7 @@ from tilec_llvm.expressions import Names
 from tilec_llvm.math import Definition
 from tilec_llvm.memory import Place
 from tilec_llvm.types import stored
-from tilec_llvm.writer import Value, Writer, known_index
+from tilec_llvm.writer import Abilities, Value, Writer, known_index
 
 STACK_BYTES = 16 << 10
 """Larger scratch buffers of a kernel lie in the workspace."""
@@ -67,14 +67,14 @@ class Emitted:
     constants: tuple[bytes, ...]
 
 
-def emit_module(module: Module) -> Emitted:
+def emit_module(module: Module, abilities: Abilities) -> Emitted:
     """Print a module."""
     functions: list[str] = []
     definitions: dict[str, Definition] = {}
     loops = _Metadata()
     scratch = 0
     for kernel in module.kernels:
-        writer = _KernelWriter(kernel, loops)
+        writer = _KernelWriter(kernel, loops, abilities)
         functions.append(writer.function(_aligned_params(module, kernel)))
         definitions.update(writer.code.definitions)
         scratch = max(scratch, writer.scratch_bytes)
@@ -113,10 +113,10 @@ class _Metadata:
 class _KernelWriter:
     """Writes one kernel."""
 
-    def __init__(self, kernel: Kernel, loops: _Metadata) -> None:
+    def __init__(self, kernel: Kernel, loops: _Metadata, abilities: Abilities) -> None:
         self.kernel = kernel
         self.loops = loops
-        self.code = Writer()
+        self.code = Writer(abilities)
         self.scratch_bytes = 0
         self.places: dict[str, Place] = {}
 

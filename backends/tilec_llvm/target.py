@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, cast
 
 from tilec.errors import InternalError, TargetError
+from tilec_llvm.writer import Abilities
 
 SPEED = 2
 """LLVM's optimisation level for the passes and for code generation."""
@@ -84,8 +85,20 @@ def versions() -> str:
     return f"llvmlite {lite}, LLVM {'.'.join(map(str, llvm().llvm_version_info))}"
 
 
+_HALF_PROBE = """
+define float @probe(half %x) {
+  %y = fpext half %x to float
+  ret float %y
+}
+"""
+
+
 class Compiler:
-    """Turns LLVM IR text into code for one processor."""
+    """Turns LLVM IR text into code for one processor.
+
+    Attributes:
+        abilities: What the code may rely on.
+    """
 
     def __init__(self, target: Processor) -> None:
         binding = llvm()
@@ -103,6 +116,8 @@ class Compiler:
             )
         except RuntimeError as error:
             raise TargetError(f"LLVM cannot generate code for {target.triple}: {error}") from error
+        known = "+f16c" in target.features.split(",") or target.architecture == "aarch64"
+        self.abilities = Abilities(half=known or "__extend" not in self.assembly(_HALF_PROBE))
 
     def object_code(self, text: str, *, verify: bool = False) -> bytes:
         """Object file of a module."""

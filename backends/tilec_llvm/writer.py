@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tilec.kernel.ir import INDEX, VType
 from tilec_llvm.math import Definition
 from tilec_llvm.types import literal, register
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the code may rely on beside the instructions that LLVM finds for everything.
+
+    Attributes:
+        half: f16 is converted by instructions; without, LLVM would call a run-time library.
+    """
+
+    half: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class Writer:
     that it dominates, so equal addresses of a large unrolled body cost nothing further on.
     """
 
+    abilities: Abilities = field(default_factory=Abilities)
     lines: list[str] = field(default_factory=list[str])
     block: str = "entry"
     definitions: dict[str, Definition] = field(default_factory=dict[str, Definition])
@@ -88,7 +100,7 @@ class Writer:
         return self.fresh(hint)[1:]
 
     @contextmanager
-    def region(self) -> Iterator[None]:
+    def region(self) -> Generator[None]:
         """What is written inside does not dominate what follows."""
         self._seen.append({})
         try:
