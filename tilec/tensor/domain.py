@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import lcm
 
-from tilec.errors import InternalError
+from tilec.errors import InternalError, LimitError
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import (
     ArgSort,
@@ -36,11 +36,20 @@ from tilec.tensor.size import concrete
 
 Types = Mapping[str, TensorType]
 Point = dict[str, int]
+Condition = tuple[Affine, int]
+"""An expression that must be an integer from 0 to below a size."""
+
+
+def conditions(contraction: Contraction, types: Types) -> tuple[Condition, ...]:
+    """All conditions on the index points, those of the output first, each once."""
+    shape = concrete(contraction.type.shape)
+    output = zip(contraction.output, shape, strict=True)
+    return tuple(dict.fromkeys((*output, *_restrictions(contraction, types))))
 
 
 def of(contraction: Contraction, types: Types) -> Set:
     """The domain of a contraction, over its indices in their order."""
-    return _set(contraction.indices, _conditions(contraction, types))
+    return _set(contraction.indices, conditions(contraction, types))
 
 
 def relation(contraction: Contraction, types: Types) -> Relation:
@@ -91,17 +100,30 @@ def has_empty_axis(contraction: Contraction, types: Types) -> bool:
 
     Then the domain is empty because there is no data, which is no mistake in the program.
     """
-    return any(size == 0 for _, size in _conditions(contraction, types))
+    return any(size == 0 for _, size in conditions(contraction, types))
 
 
 def covers_output(contraction: Contraction, types: Types) -> bool:
-    """True when every output element is written by an index point."""
-    return _uncovered(contraction, types).is_empty()
+    """True when every output element is known to be written by an index point.
+
+    Which elements a form such as ``97*i + 101*j`` meets is hard to say; where isl gives up, the
+    answer is False.
+    """
+    try:
+        return _uncovered(contraction, types).is_empty()
+    except LimitError:
+        return False
 
 
 def uncovered_element(contraction: Contraction, types: Types) -> tuple[int, ...] | None:
-    """The first output element, in row-major order, that no index point writes."""
-    return _uncovered(contraction, types).first()
+    """The first output element, in row-major order, that no index point writes.
+
+    None when there is none, or when isl gave up.
+    """
+    try:
+        return _uncovered(contraction, types).first()
+    except LimitError:
+        return None
 
 
 def write_conflict(
@@ -127,20 +149,24 @@ def unread_element(tensor: str, program: Program) -> tuple[int, ...] | None:
     """The first element of a tensor, in row-major order, that the program never uses.
 
     An element is used when a contraction or map reads it, when the tensor is an output, and, for
-    nodes whose reads depend on data or that move whole tensors, always.
+    nodes whose reads depend on data or that move whole tensors, always. None when there is no
+    such element, or when isl gave up.
     """
     types = program.types()
     if any(output.value == tensor for output in program.outputs):
         return None
     shape = concrete(types[tensor].shape)
     unread = box(shape)
-    for node in program.nodes:
-        used = _used(node, tensor, shape, types)
-        if used is None:
-            return None
-        for elements in used:
-            unread = unread.subtract(elements)
-    return unread.first()
+    try:
+        for node in program.nodes:
+            used = _used(node, tensor, shape, types)
+            if used is None:
+                return None
+            for elements in used:
+                unread = unread.subtract(elements)
+        return unread.first()
+    except LimitError:
+        return None
 
 
 def box(shape: tuple[int, ...]) -> Set:
@@ -164,10 +190,6 @@ def gist(points: Set, context: Set) -> Set:
     return points.gist(context)
 
 
-_Condition = tuple[Affine, int]
-"""An expression that must be an integer from 0 to below a size."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Form:
     """An index expression over integers: ``(factors + const) / divisor`` by position."""
@@ -184,16 +206,9 @@ class _Form:
         return tuple((at, -factor) for at, factor in self.factors)
 
 
-def _conditions(contraction: Contraction, types: Types) -> tuple[_Condition, ...]:
-    """All conditions on the index points, those of the output first, each once."""
-    shape = concrete(contraction.type.shape)
-    output = zip(contraction.output, shape, strict=True)
-    return tuple(dict.fromkeys((*output, *_restrictions(contraction, types))))
-
-
-def _restrictions(contraction: Contraction, types: Types) -> tuple[_Condition, ...]:
+def _restrictions(contraction: Contraction, types: Types) -> tuple[Condition, ...]:
     """The conditions that reads and constraints make."""
-    found: dict[_Condition, None] = {}
+    found: dict[Condition, None] = {}
     for read in reads(contraction.body):
         shape = concrete(types[read.tensor].shape)
         found.update(dict.fromkeys(zip(read.access, shape, strict=True)))
@@ -202,17 +217,17 @@ def _restrictions(contraction: Contraction, types: Types) -> tuple[_Condition, .
     return tuple(found)
 
 
-def _set(names: tuple[str, ...], conditions: Iterable[_Condition]) -> Set:
-    forms = [(_form(affine, names), size) for affine, size in conditions]
+def _set(names: tuple[str, ...], restrictions: Iterable[Condition]) -> Set:
+    forms = [(_form(affine, names), size) for affine, size in restrictions]
     hidden = sum(form.divisor != 1 for form, _ in forms)
     return Set.build(names, _rows(forms, len(names)), hidden)
 
 
 def _relation(
-    names: tuple[str, ...], targets: Iterable[_Condition], conditions: Iterable[_Condition]
+    names: tuple[str, ...], targets: Iterable[Condition], restrictions: Iterable[Condition]
 ) -> Relation:
-    """Points that satisfy the conditions, related to the values of ``targets``."""
-    forms = [(_form(affine, names), size) for affine, size in conditions]
+    """Points that satisfy the restrictions, related to the values of ``targets``."""
+    forms = [(_form(affine, names), size) for affine, size in restrictions]
     hidden = sum(form.divisor != 1 for form, _ in forms)
     rows: list[Row] = []
     values = [(_form(affine, names), size) for affine, size in targets]
@@ -262,12 +277,11 @@ def _used(node: Node, tensor: str, shape: tuple[int, ...], types: Types) -> tupl
         case Contraction():
             if node.default == tensor:
                 return None
-            conditions = _conditions(node, types)
-            return _images(node.indices, node.body, conditions, tensor, shape)
+            return _images(node.indices, node.body, conditions(node, types), tensor, shape)
         case Map():
             extents = zip(node.indices, concrete(node.type.shape), strict=True)
-            conditions = tuple((Affine.index(name), n) for name, n in extents)
-            return _images(node.indices, node.body, conditions, tensor, shape)
+            inside = tuple((Affine.index(name), n) for name, n in extents)
+            return _images(node.indices, node.body, inside, tensor, shape)
         case Constant():
             return ()
         case Reshape() | ArgSort():
@@ -284,7 +298,7 @@ def _used(node: Node, tensor: str, shape: tuple[int, ...], types: Types) -> tupl
 def _images(
     names: tuple[str, ...],
     body: Scalar,
-    conditions: tuple[_Condition, ...],
+    restrictions: tuple[Condition, ...],
     tensor: str,
     shape: tuple[int, ...],
 ) -> tuple[Set, ...]:
@@ -292,6 +306,6 @@ def _images(
 
     def image(read: Read) -> Set:
         targets = tuple(zip(read.access, shape, strict=True))
-        return _relation(names, targets, conditions).range()
+        return _relation(names, targets, restrictions).range()
 
     return tuple(image(read) for read in reads(body) if read.tensor == tensor)
