@@ -1,0 +1,123 @@
+"""exp and what is made of it: sigmoid, tanh, sinh, cosh.
+
+All share one reduction: ``x = n ln2 + r`` with n whole and ``|r| <= ln2/2``, so that
+``exp(x) = 2**n exp(r)``. The first step of the reduction is exact: ``n * ln2_high`` and ``x`` are
+multiples of the same small power of two and their difference has few enough bits for an fma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilec_llvm.math import coefficients as fitted
+from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
+from tilec_llvm.math.formats import Format, format_of
+from tilec_llvm.math.pairs import Pair, add_exactly
+
+_EXP = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
+_SINH = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """``exp(x) = first * second * (1 + r + w)``, where ``first * second = 2**n``.
+
+    Neither factor overflows or is subnormal, although their product may be. ``r`` is exactly
+    ``x - n * ln2_high``; ``w`` is small, so that its rounding errors hardly count.
+    """
+
+    first: Value
+    second: Value
+    r: Value
+    w: Value
+
+    def value(self) -> Value:
+        """``exp(x) / second``."""
+        return fma(self.r + self.w, self.first, self.first)
+
+    def power(self) -> Pair:
+        """``exp(x) / second``, more exact."""
+        rise = add_exactly(self.r, self.w)
+        power = add_exactly(1.0, rise.value)
+        return Pair(power.value, power.rest + rise.rest).scaled(self.first)
+
+
+def reduced_exp(x: Value) -> Reduced:
+    """The parts of ``exp(x)`` for x between ``exp_low`` and ``exp_high``, or NaN."""
+    form = format_of(x)
+    # The shifter carries twice the bias, so that halving the integer gives a biased exponent.
+    shifter = form.shifter + 2 * form.bias
+    shifted = fma(x, form.log2_e, shifter)
+    n = shifted - shifter
+    return exp_of_rest(shifted, fma(n, -form.ln2_high, x), n * -form.ln2_low)
+
+
+def exp_of_rest(shifted: Value, r: Value, correction: Value) -> Reduced:
+    """The parts of ``2**n exp(r + correction)``; ``shifted`` is n plus shifter and twice bias."""
+    form = format_of(r)
+    corrected = r + correction
+    w = fma(corrected * corrected, polynomial(corrected, _EXP[form.bits]), correction)
+    doubled = shifted.bits()
+    half = doubled.shift_right(1)
+    first = (half << form.fraction).as_float()
+    second = ((doubled - half) << form.fraction).as_float()
+    return Reduced(first, second, r, w)
+
+
+def exp(x: Value) -> Value:
+    """``e**x``."""
+    form = format_of(x)
+    parts = reduced_exp(clamp(x, form.exp_low, form.exp_high))
+    return parts.value() * parts.second
+
+
+def sigmoid(x: Value) -> Value:
+    """``1 / (1 + exp(-x))``, by one division and one correction of its rounding errors.
+
+    With ``z = exp(-|x|)`` it is ``1 / (1 + z)`` or, for negative x, ``z / (1 + z)``. The last
+    factor of z is applied at the end, so that a subnormal result is rounded once.
+    """
+    form = format_of(x)
+    parts = reduced_exp(clamp(-magnitude(x), form.exp_low, None))
+    one, scaled = x.of(1.0), parts.power()
+    below = Pair(one, x.of(0.0)) + scaled.scaled(parts.second)
+    negative = x < 0
+    above = Pair(select(negative, scaled.value, one), select(negative, scaled.rest, 0.0))
+    return above / below * select(negative, parts.second, one)
+
+
+def tanh(x: Value) -> Value:
+    """``(1 - z) / (1 + z)`` with ``z = exp(-2|x|)``.
+
+    z is a pair: where ``1 - z`` cancels the rest of z becomes the result, so that small x need no
+    formula of their own.
+    """
+    form = format_of(x)
+    parts = reduced_exp(clamp(-2 * magnitude(x), -(form.fraction + 7) * form.ln2_high, None))
+    z = parts.power().scaled(parts.second)
+    one = Pair(x.of(1.0), x.of(0.0))
+    above = one + -z
+    return with_sign(add_exactly(above.value, above.rest) / (one + z), x)
+
+
+def sinh(x: Value) -> Value:
+    """``(exp(x) - exp(-x)) / 2``; up to 1 a polynomial, where that would cancel."""
+    form = format_of(x)
+    size = magnitude(x)
+    power, inverse = _half_powers(form, size)
+    square = x * x
+    small = fma(size * square, polynomial(square, _SINH[form.bits]), size)
+    return with_sign(select(size <= 1, small, power - inverse), x)
+
+
+def cosh(x: Value) -> Value:
+    """``(exp(x) + exp(-x)) / 2``."""
+    power, inverse = _half_powers(format_of(x), magnitude(x))
+    return power + inverse
+
+
+def _half_powers(form: Format, size: Value) -> tuple[Value, Value]:
+    """``exp(size) / 2`` and ``exp(-size) / 2``; the first overflows only if the result does."""
+    parts = reduced_exp(clamp(size, None, form.exp_high + 1))
+    power = parts.value() * 0.5
+    return power * parts.second, 0.25 / power / parts.second

@@ -1,0 +1,48 @@
+"""log."""
+
+from __future__ import annotations
+
+from tilec_llvm.math import coefficients as fitted
+from tilec_llvm.math.builder import Value, fma, polynomial, select
+from tilec_llvm.math.formats import format_of
+
+# Where the significand is split: the bits of sqrt(1/2), so that log(m) is between ±ln(2)/2.
+_ROOT_BITS = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
+
+
+def split_exponent(x: Value) -> tuple[Value, Value]:
+    """``m`` between sqrt(1/2) and sqrt(2) and an integer ``k`` with ``x = m 2**k``, x > 0."""
+    form = format_of(x)
+    # Subnormal numbers are first scaled to normal ones.
+    lift = form.fraction + 2
+    subnormal = x < form.tiniest
+    bits = select(subnormal, x * 2.0**lift, x).bits()
+    k = (bits - _ROOT_BITS[form.bits]) >> form.fraction
+    m = (bits - (k << form.fraction)).as_float()
+    return m, k + select(subnormal, k.of(-lift), 0)
+
+
+def log(x: Value) -> Value:
+    """The natural logarithm; NaN below 0."""
+    m, k = split_exponent(x)
+    result = log_parts(m - 1, k.to_float())
+    result = select(x < float("inf"), result, x)  # NaN fails the test, too
+    return select(x <= 0, select(x < 0, x.of(float("nan")), -float("inf")), result)
+
+
+def log_parts(f: Value, k: Value) -> Value:
+    """``k ln2 + log(1 + f)``."""
+    form = format_of(f)
+    square = f * f
+    small = square * f * _polynomial(f, square)
+    small = fma(k, form.ln2_low, small)
+    small = fma(square, -0.5, small)
+    return fma(k, form.ln2_high, f + small)
+
+
+def _polynomial(f: Value, square: Value) -> Value:
+    if f.type.bits == 32:
+        return polynomial(f, fitted.LOG_F32)
+    # Even and odd powers apart: half the latency of one long chain.
+    even, odd = fitted.LOG_F64[::2], fitted.LOG_F64[1::2]
+    return fma(f, polynomial(square, odd), polynomial(square, even))

@@ -1,0 +1,90 @@
+"""Compiles one elementary function into a loop over arrays, to measure and test it alone."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilec_llvm.math import FUNCTIONS, function
+from tilec_llvm.math.builder import Type
+from tilec_llvm.target import compiler, host, llvm
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A compiled loop; ``keep`` owns its code."""
+
+    native: Callable[..., None]
+    keep: object
+    assembly: str
+
+    def bind(self, *arrays: Array) -> Callable[[], None]:
+        """A call without arguments over ``arrays``: inputs, then the output."""
+        arguments = (*(array.ctypes.data for array in arrays), arrays[0].size)
+        return lambda: self.native(*arguments)
+
+    def __call__(self, *arrays: Array) -> None:
+        """Run over contiguous arrays whose size is a multiple of the lanes."""
+        self.bind(*arrays)()
+
+
+def module_text(op: str, dtype: str, lanes: int) -> str:
+    """A module whose function ``probe`` applies ``op`` to ``n`` (a multiple of lanes) elements."""
+    definition = function(op, dtype, lanes)
+    arity = FUNCTIONS[op][0]
+    kind = Type("f", {"f32": 32, "f64": 64}[dtype], lanes)
+    names = "ab"[:arity]
+    params = ", ".join(f"ptr noalias %{name}" for name in names)
+    loads = "\n".join(
+        f"  %{name}p = getelementptr {kind.element}, ptr %{name}, i64 %i\n"
+        f"  %{name}v = load {kind}, ptr %{name}p, align {kind.bits // 8}"
+        for name in names
+    )
+    listed = ", ".join(f"{kind} %{name}v" for name in names)
+    loop = f"""
+define void @probe({params}, ptr noalias %y, i64 %n) {{
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+{loads}
+  %r = call {kind} @{definition.symbol}({listed})
+  %yp = getelementptr {kind.element}, ptr %y, i64 %i
+  store {kind} %r, ptr %yp, align {kind.bits // 8}
+  %next = add i64 %i, {lanes}
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+"""
+    return "".join(item.text for item in definition.closure()) + loop
+
+
+def compile_probe(op: str, dtype: str, lanes: int) -> Probe:
+    """The loop over arrays whose size is a multiple of ``lanes``."""
+    compiled = compiler(host())
+    text = module_text(op, dtype, lanes)
+    engine = llvm().create_lljit_compiler()
+    builder = llvm().JITLibraryBuilder().add_object_img(compiled.object_code(text, verify=True))
+    library = builder.add_current_process().export_symbol("probe").link(engine, "probe")
+    pointers = [ctypes.c_void_p] * (FUNCTIONS[op][0] + 1)
+    signature = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)
+    return Probe(signature(library["probe"]), (engine, library), compiled.assembly(text))
+
+
+def apply(op: str, *inputs: Array, lanes: int = 16) -> Array:
+    """``op`` of whole arrays of any size, padded to full vectors."""
+    dtype = {4: "f32", 8: "f64"}[inputs[0].dtype.itemsize]
+    size = inputs[0].size
+    padded = [np.resize(item.ravel(), -(-max(size, 1) // lanes) * lanes) for item in inputs]
+    output = np.empty_like(padded[0])
+    compile_probe(op, dtype, lanes)(*padded, output)
+    return output[:size]
