@@ -7,16 +7,23 @@ the passes nor the language.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Protocol, cast, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from tilec.errors import TargetError
-from tilec.kernel.ir import Module
 from tilec.options import Options
 
+if TYPE_CHECKING:
+    from tilec.kernel.ir import Module
+
 GROUP = "tilec.backends"
+
+OWN: Final[Mapping[str, str]] = {"llvm": "tilec_llvm:backend"}
+"""The entry points of tilec itself. They stand here too because reading the metadata of all
+installed packages takes longer than everything else that a call of cached code does; a test holds
+them against ``pyproject.toml``."""
 
 
 class Runner(Protocol):
@@ -62,28 +69,46 @@ class Backend(Protocol):
 
 
 @cache
+def _installed() -> Mapping[str, str]:
+    """Where each installed backend is, as ``module:attribute``, by name."""
+    from importlib.metadata import entry_points  # slow to import
+
+    found = {point.name: point.value for point in entry_points(group=GROUP)}
+    return dict(sorted({**found, **OWN}.items()))
+
+
+def known_backends() -> tuple[str, ...]:
+    """Names of the installed backends, none of which is loaded for that."""
+    return tuple(_installed())
+
+
 def backends() -> dict[str, Backend]:
-    """The installed backends by name, loaded once."""
-    found: dict[str, Backend] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        backend = cast("object", point.load())
-        if not isinstance(backend, Backend):
-            raise TargetError(
-                f"the backend {point.name!r} ({point.value}) does not have the backend interface",
-                help=f"update or uninstall the package that provides {point.value}",
-            )
-        found[point.name] = backend
-    return found
+    """The installed backends by name, loaded."""
+    return {name: find_backend(name) for name in known_backends()}
 
 
 def find_backend(name: str) -> Backend:
-    """The backend called ``name``.
+    """The backend called ``name``, loaded once.
 
     Raises:
-        TargetError: there is none; the message lists those that exist.
+        TargetError: there is none (the message lists those that exist), or it is not usable.
     """
-    known = backends()
-    if name not in known:
-        names = ", ".join(sorted({*known, "reference"}))
+    where = OWN.get(name) or _installed().get(name)
+    if where is None:
+        names = ", ".join(sorted({*known_backends(), "reference"}))
         raise TargetError(f"there is no target {name!r}", help=f"known targets: {names}")
-    return known[name]
+    return _load(name, where)
+
+
+@cache
+def _load(name: str, where: str) -> Backend:
+    module_name, _, attribute = where.partition(":")
+    backend: object = import_module(module_name)
+    for part in attribute.split("."):
+        backend = cast("object", getattr(backend, part, None))
+    if not isinstance(backend, Backend):
+        raise TargetError(
+            f"the backend {name!r} ({where}) does not have the backend interface",
+            help=f"update or uninstall the package that provides {module_name}",
+        )
+    return backend

@@ -79,28 +79,31 @@ def field(manifest: Manifest, name: str, kind: type[_T]) -> _T:
     return cast("_T", value)
 
 
+def items(manifest: Manifest, name: str) -> list[object]:
+    """The value called ``name``, which has to be a list."""
+    return cast("list[object]", field(manifest, name, list))
+
+
 def objects(manifest: Manifest, name: str) -> list[Manifest]:
     """The value called ``name``, which has to be a list of JSON objects."""
-    values = cast("list[object]", field(manifest, name, list))
-    if not all(type(value) is dict for value in values):
-        raise CacheError(f"the field {name!r} of its manifest is wrong")
-    return cast("list[Manifest]", values)
+    return cast("list[Manifest]", _items_of(manifest, name, dict))
 
 
 def sizes(manifest: Manifest, name: str) -> tuple[int, ...]:
     """The value called ``name``, which has to be a list of integers."""
-    values = cast("list[object]", field(manifest, name, list))
-    if not all(type(value) is int for value in values):
-        raise CacheError(f"the field {name!r} of its manifest is wrong")
-    return tuple(cast("list[int]", values))
+    return tuple(_items_of(manifest, name, int))
 
 
 def strings(manifest: Manifest, name: str) -> tuple[str, ...]:
     """The value called ``name``, which has to be a list of strings."""
-    values = cast("list[object]", field(manifest, name, list))
-    if not all(type(value) is str for value in values):
+    return tuple(_items_of(manifest, name, str))
+
+
+def _items_of(manifest: Manifest, name: str, kind: type[_T]) -> list[_T]:
+    found = items(manifest, name)
+    if not all(type(value) is kind for value in found):
         raise CacheError(f"the field {name!r} of its manifest is wrong")
-    return tuple(cast("list[str]", values))
+    return cast("list[_T]", found)
 
 
 def _parse(text: bytes) -> Manifest:
@@ -115,7 +118,7 @@ def _parse(text: bytes) -> Manifest:
 
 def _blobs(manifest: Manifest, data: bytes, start: int) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for entry in cast("list[object]", field(manifest, "blobs", list)):
+    for entry in items(manifest, "blobs"):
         match entry:
             case [str(name), int(length)] if 0 <= length <= len(data) - start:
                 found[name] = data[start : start + length]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from math import prod
 from threading import Lock
-from typing import Final, Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -75,12 +75,25 @@ def signature_by_value(values: tuple[object, ...], specialised: frozenset[int]) 
     return tuple(known)
 
 
-class NativeCall:
+class Call(Protocol):
     """One signature, ready to run; may be called from several threads at once."""
+
+    def __call__(self, values: tuple[object, ...]) -> object:
+        """Run with fresh results; None when an array is not aligned to its elements."""
+        ...
+
+    def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
+        """Run with arrays that were checked, into memory of the caller."""
+        ...
+
+
+class NativeCall:
+    """A ``Call`` of generated code."""
 
     __slots__ = (
         "_bits",
         "_constants",
+        "_kept",
         "_make",
         "_masks",
         "_numbers",
@@ -96,7 +109,7 @@ class NativeCall:
         inputs: Sequence[DType],
         numbers: Sequence[tuple[int, str]],
         order: Sequence[int],
-        constants: Sequence[int],
+        constants: Sequence[Array],
         results: Sequence[Result],
         make: MakeResult | None,
     ) -> None:
@@ -107,7 +120,7 @@ class NativeCall:
             inputs: Element type of each argument.
             numbers: Position and name of the arguments that are Python numbers.
             order: Positions of the arguments in the order in which the code takes them.
-            constants: Addresses that follow them; whoever calls keeps that memory alive.
+            constants: Arrays that follow them, aligned and row-major.
             results: What the code computes.
             make: Makes the result of a call from several arrays; None for one array.
         """
@@ -117,7 +130,8 @@ class NativeCall:
         self._bits = max(self._masks, default=0)
         in_order = tuple(order) == tuple(range(len(inputs)))
         self._order = None if in_order else tuple(order)
-        self._constants = list(constants)
+        self._kept = tuple(constants)
+        self._constants = addresses_of(constants)
         self._results: tuple[tuple[tuple[int, ...], NumpyDType, bool], ...] = tuple(
             (r.shape, r.dtype, prod(r.shape) * r.dtype.itemsize < _SMALL_BYTES) for r in results
         )

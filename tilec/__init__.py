@@ -1,0 +1,53 @@
+"""tilec: kernels from tensor mathematics written in the Tile language.
+
+matmul = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+C = matmul(A, B)
+"""
+
+from tilec.errors import (
+    ArgumentError,
+    BoundsError,
+    CacheError,
+    InternalError,
+    LimitError,
+    NameResolutionError,
+    ShapeError,
+    TargetError,
+    TilecError,
+    TilecWarning,
+    TileSyntaxError,
+    TileTypeError,
+    UserError,
+)
+from tilec.options import Options
+from tilec.program.executable import Executable
+from tilec.program.function import Function, function
+from tilec.program.saved import load
+from tilec.program.targets import TargetInfo, targets
+from tilec.runtime.spec import Spec
+from tilec.version import __version__
+
+__all__ = [
+    "ArgumentError",
+    "BoundsError",
+    "CacheError",
+    "Executable",
+    "Function",
+    "InternalError",
+    "LimitError",
+    "NameResolutionError",
+    "Options",
+    "ShapeError",
+    "Spec",
+    "TargetError",
+    "TargetInfo",
+    "TileSyntaxError",
+    "TileTypeError",
+    "TilecError",
+    "TilecWarning",
+    "UserError",
+    "__version__",
+    "function",
+    "load",
+    "targets",
+]

@@ -1,0 +1,306 @@
+"""What stands behind an executable: generated code, or the reference evaluator."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from keyword import iskeyword
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+
+from tilec.program.code import Code, Compiled, KernelFacts
+from tilec.program.compile import bound_program, built, compiled
+from tilec.program.frontend import Frontend
+from tilec.program.recipe import Argument, Recipe
+from tilec.runtime.arrays import Array, allocate, number_array, numpy_dtype
+from tilec.runtime.backend import Backend, find_backend
+from tilec.runtime.dispatch import Call, MakeResult, NativeCall
+from tilec.runtime.outputs import Destination, Result
+from tilec.runtime.spec import Spec
+
+if TYPE_CHECKING:
+    from tilec.program.pipeline import Built, Observer
+    from tilec.tensor.ir import Program
+
+Numbers = Sequence[tuple[int, str]]
+
+
+class Engine(Protocol):
+    """A way to run one recipe."""
+
+    @property
+    def outputs(self) -> tuple[tuple[str, Spec], ...]:
+        """Name and type of each output."""
+        ...
+
+    @property
+    def kernels(self) -> tuple[KernelFacts, ...]:
+        """The kernels of a call, in order."""
+        ...
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the texts that there are below the Tile text."""
+        ...
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Scratch memory of one call."""
+        ...
+
+    @property
+    def constants_bytes(self) -> int:
+        """Memory of what is known beforehand."""
+        ...
+
+    def source(self, stage: str) -> str:
+        """One of the texts."""
+        ...
+
+    def call(self, numbers: Numbers) -> Call:
+        """A prepared call; ``numbers`` are positions and names of plain Python numbers."""
+        ...
+
+
+def engine(
+    frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array], observe: Observer | None
+) -> Engine:
+    """Compile a recipe for the target that its options name.
+
+    Args:
+        frontend: The function.
+        recipe: What to compile it for.
+        bound: The arrays that are known now, by name.
+        observe: Told about each pass, if given.
+    """
+    if recipe.options.target == "reference":
+        return ReferenceEngine(frontend, recipe, bound)
+    backend = find_backend(recipe.options.target)
+    code = compiled(frontend, recipe, backend, observe)
+    return NativeEngine(frontend, recipe, bound, backend, code)
+
+
+class NativeEngine:
+    """Code that a backend made."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        recipe: Recipe,
+        bound: Mapping[str, Array],
+        backend: Backend,
+        code: Compiled,
+    ) -> None:
+        self.code = code
+        self._frontend = frontend
+        self._recipe = recipe
+        self._bound = bound
+        self._backend = backend
+        self._lock = Lock()
+        self._constants: tuple[Array, ...] | None = None
+
+    @property
+    def outputs(self) -> tuple[tuple[str, Spec], ...]:
+        """See ``Engine``."""
+        return self.code.main.facts.outputs
+
+    @property
+    def kernels(self) -> tuple[KernelFacts, ...]:
+        """See ``Engine``."""
+        return self.code.main.facts.kernels
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See ``Engine``."""
+        return ("tensor", "kernel", *self._backend.stages)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """See ``Engine``."""
+        return self.code.main.facts.workspace_bytes
+
+    @property
+    def constants_bytes(self) -> int:
+        """See ``Engine``."""
+        kept = self.code.main.facts.constants_bytes
+        once = self.code.once
+        held = {given.name: given.spec.bytes for given in self._recipe.arguments}
+        if once is not None:
+            held.update((name, spec.bytes) for name, spec in once.facts.outputs)
+        return kept + sum(held[name] for name in self.code.main.facts.constants)
+
+    def source(self, stage: str) -> str:
+        """See ``Engine``. The compiler runs again: code alone has no texts."""
+        from tilec.kernel.printer import print_module
+        from tilec.tensor.printer import print_program
+
+        forms = self._built
+        match stage:
+            case "tensor":
+                return print_program(forms.program)
+            case "kernel":
+                return "\n".join(print_module(part.module) for part in forms.parts)
+            case _:
+                texts = [
+                    self._backend.text(part.module, stage, self._recipe.options)
+                    for part in forms.parts
+                ]
+                return "\n".join(texts)
+
+    def call(self, numbers: Numbers) -> Call:
+        """See ``Engine``."""
+        facts = self.code.main.facts
+        passed = [given for given in self._recipe.arguments if not given.bound]
+        names = [given.name for given in passed]
+        return NativeCall(
+            self.code.main.runner().run,
+            inputs=[given.spec.dtype for given in passed],
+            numbers=numbers,
+            order=[names.index(name) for name in facts.inputs],
+            constants=self._constant_arrays(),
+            results=results(facts.outputs),
+            make=result_maker(self._frontend.header.name, facts.outputs),
+        )
+
+    @cached_property
+    def _built(self) -> Built:
+        return built(self._frontend, self._recipe)
+
+    def _constant_arrays(self) -> tuple[Array, ...]:
+        """What follows the callers' arrays; computed when it is first needed, once."""
+        with self._lock:
+            if self._constants is None:
+                known = dict(self._bound)
+                if self.code.once is not None:
+                    known.update(self._compute(self.code.once))
+                names = self.code.main.facts.constants
+                self._constants = tuple(known[name] for name in names)
+            return self._constants
+
+    def _compute(self, once: Code) -> dict[str, Array]:
+        expected = results(once.facts.outputs)
+        arrays = [allocate(result.shape, result.dtype) for result in expected]
+        given = [self._bound[name] for name in once.facts.inputs]
+        call = NativeCall(
+            once.runner().run,
+            inputs=[],
+            numbers=(),
+            order=(),
+            constants=given,
+            results=expected,
+            make=None,
+        )
+        call.into((), [Destination(array, array, array) for array in arrays])
+        return {result.name: array for result, array in zip(expected, arrays, strict=True)}
+
+
+class ReferenceEngine:
+    """The reference evaluator. It has no code, no kernels and keeps nothing on disk."""
+
+    def __init__(self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array]) -> None:
+        self._frontend = frontend
+        self._recipe = recipe
+        self._bound = bound
+        self._program: Program = bound_program(frontend, recipe)
+
+    @property
+    def outputs(self) -> tuple[tuple[str, Spec], ...]:
+        """See ``Engine``."""
+        from tilec.tensor.size import concrete
+
+        types = self._program.types()
+        named = [(output.name, types[output.value]) for output in self._program.outputs]
+        return tuple((name, Spec(concrete(kind.shape), kind.dtype)) for name, kind in named)
+
+    kernels: tuple[KernelFacts, ...] = ()
+    stages: tuple[str, ...] = ("tensor",)
+    workspace_bytes: int = 0
+
+    @property
+    def constants_bytes(self) -> int:
+        """See ``Engine``."""
+        return sum(array.nbytes for array in self._bound.values())
+
+    def source(self, stage: str) -> str:
+        """See ``Engine``."""
+        from tilec.tensor.printer import print_program
+
+        assert stage == "tensor"
+        return print_program(self._program)
+
+    def call(self, numbers: Numbers) -> Call:
+        """See ``Engine``."""
+        passed = [given for given in self._recipe.arguments if not given.bound]
+        make = result_maker(self._frontend.header.name, self.outputs)
+        return ReferenceCall(
+            self._program, passed, self._bound, numbers, results(self.outputs), make
+        )
+
+
+class ReferenceCall:
+    """A ``Call`` of the reference evaluator."""
+
+    def __init__(
+        self,
+        program: Program,
+        passed: Sequence[Argument],
+        bound: Mapping[str, Array],
+        numbers: Numbers,
+        expected: Sequence[Result],
+        make: MakeResult | None,
+    ) -> None:
+        self._program = program
+        self._passed = tuple(passed)
+        self._bound = bound
+        self._numbers = dict(numbers)
+        self._expected = tuple(expected)
+        self._make = make
+
+    def __call__(self, values: tuple[object, ...]) -> object:
+        """See ``Call``."""
+        arrays = [self._array(at, value) for at, value in enumerate(values)]
+        found = [np.array(array) for array in self._evaluate(arrays)]
+        return found[0] if self._make is None else self._make(*found)
+
+    def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
+        """See ``Call``."""
+        for destination, array in zip(destinations, self._evaluate(values), strict=True):
+            destination.written[...] = array
+
+    def _array(self, at: int, value: object) -> Array:
+        if at not in self._numbers:
+            return cast("Array", value)
+        given = self._passed[at]
+        return number_array(given.name, cast("float", value), given.spec.dtype)
+
+    def _evaluate(self, values: Sequence[Array]) -> list[Array]:
+        from tilec.tensor.evaluate import evaluate
+
+        arrays = dict(self._bound)
+        arrays.update((g.name, v) for g, v in zip(self._passed, values, strict=True))
+        found = evaluate(self._program, arrays)
+        return [found[each.name].astype(each.dtype, copy=False) for each in self._expected]
+
+
+def results(outputs: Sequence[tuple[str, Spec]]) -> list[Result]:
+    """Outputs in NumPy's terms."""
+    return [Result(name, spec.shape, numpy_dtype(spec.dtype)) for name, spec in outputs]
+
+
+def result_maker(function: str | None, outputs: Sequence[tuple[str, Spec]]) -> MakeResult | None:
+    """What makes the result of a call from several arrays; None when there is only one."""
+    if len(outputs) == 1:
+        return None
+    return _result_type(function or "Result", tuple(name for name, _ in outputs))
+
+
+@cache
+def _result_type(name: str, fields: tuple[str, ...]) -> MakeResult:
+    # A Tile name may end in a prime, and an output may be named twice; such a field is called by
+    # its position, as in "_1". The names are not known before the program is, so nor are types.
+    plain = name if name.isidentifier() and not iskeyword(name) else "Result"
+    made = namedtuple(plain, fields, rename=True)  # noqa: PYI024 # pyright: ignore[reportUntypedNamedTuple]
+    return cast("MakeResult", made)

@@ -1,0 +1,228 @@
+"""A function compiled for arrays of certain shapes, dtypes and strides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from tilec.errors import ArgumentError, ShapeError, TileTypeError
+from tilec.program.boundary import public
+from tilec.program.code import KernelFacts
+from tilec.program.engine import Engine, results
+from tilec.program.frontend import Frontend
+from tilec.program.recipe import Argument, Recipe
+from tilec.runtime.arrays import Array, spec_of, take
+from tilec.runtime.dispatch import Call, Recent, signature_by_value
+from tilec.runtime.outputs import take_outputs
+from tilec.runtime.spec import Spec
+
+if TYPE_CHECKING:
+    from tilec.program.header import Header
+
+_KEPT_CALLS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that one call works with.
+
+    Attributes:
+        inputs: The arrays that callers pass.
+        outputs: The results.
+        workspace: Scratch memory; each call that runs at the same time has its own.
+        constants: What is known beforehand: bound inputs, or what was made of them, and tables.
+    """
+
+    inputs: int
+    outputs: int
+    workspace: int
+    constants: int
+
+
+class Executable:
+    """Code for one set of shapes, dtypes and strides. Made by ``Function.compile`` or ``load``."""
+
+    def __init__(
+        self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array], engine: Engine
+    ) -> None:
+        self.recipe: Final = recipe
+        self.bound: Final = bound
+        self.engine: Final = engine
+        self._frontend = frontend
+        self._passed = tuple(given for given in recipe.arguments if not given.bound)
+        self._specialised = frozenset(
+            at for at, given in enumerate(self._passed) if given.value is not None
+        )
+        self._calls: Recent[Call] = Recent(_KEPT_CALLS)
+
+    def __call__(self, *arrays: object, out: object = None) -> Any:
+        """Run the code.
+
+        Args:
+            *arrays: One per input, of the shape, dtype and strides that this was compiled for.
+            out: Where the results go: an array, or several in a sequence or by name.
+
+        Returns:
+            An array, or a named tuple of arrays when there are several outputs.
+
+        Raises:
+            UserError: an argument does not fit; nothing was written then.
+        """
+        if out is None:
+            call = self._calls.get(signature_by_value(arrays, self._specialised))
+            if call is not None:
+                result = call(arrays)
+                if result is not None:
+                    return result
+        return self._call_checked(arrays, out)
+
+    @property
+    def inputs(self) -> tuple[tuple[str, Spec], ...]:
+        """Name and type of each input."""
+        return tuple((given.name, given.spec) for given in self._passed)
+
+    @property
+    def outputs(self) -> tuple[tuple[str, Spec], ...]:
+        """Name and type of each output."""
+        return self.engine.outputs
+
+    @property
+    def target(self) -> str:
+        """Name of the target."""
+        return self.recipe.options.target
+
+    @property
+    def kernels(self) -> tuple[KernelFacts, ...]:
+        """The kernels of a call in the order in which they run; none for the reference."""
+        return self.engine.kernels
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What ``source`` can show, from the text to the code."""
+        return ("tile", *self.engine.stages)
+
+    @property
+    def memory(self) -> Memory:
+        """Bytes that one call works with."""
+        return Memory(
+            inputs=sum(spec.bytes for _, spec in self.inputs),
+            outputs=sum(spec.bytes for _, spec in self.outputs),
+            workspace=self.engine.workspace_bytes,
+            constants=self.engine.constants_bytes,
+        )
+
+    @public
+    def source(self, stage: str) -> str:
+        """The program at one of ``stages``, in readable form.
+
+        Raises:
+            ArgumentError: there is no such stage.
+        """
+        if stage not in self.stages:
+            raise ArgumentError(
+                f"there is no stage {stage!r} for the target {self.target}",
+                help=f"the stages are {', '.join(self.stages)}",
+            )
+        return self._header.text if stage == "tile" else self.engine.source(stage)
+
+    @public
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything that ``tilec.load`` needs to one file.
+
+        Raises:
+            ArgumentError: the file cannot be written.
+        """
+        from tilec.program.saved import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name}: {spec}" for name, spec in self.inputs)
+        outputs = ", ".join(f"{name}: {spec}" for name, spec in self.outputs)
+        return f"<tilec.Executable ({inputs}) -> ({outputs}) for {self.target}>"
+
+    @property
+    def source_text(self) -> Frontend:
+        """The function in its text."""
+        return self._frontend
+
+    def prepare(self, numbers: Sequence[tuple[int, str]]) -> Call:
+        """A prepared call, for arguments of which these are plain Python numbers."""
+        return self.engine.call(numbers)
+
+    def run(self, arrays: Sequence[Array], out: object) -> object:
+        """Run with arrays that fit, but may not be aligned to anything that ``out`` demands."""
+        call = self.prepare(())
+        if out is None:
+            return call(tuple(arrays))
+        named = [(given.name, array) for given, array in zip(self._passed, arrays, strict=True)]
+        destinations = take_outputs(out, results(self.outputs), named)
+        call.into(arrays, destinations)
+        for destination in destinations:
+            destination.finish()
+        return out
+
+    @property
+    def _header(self) -> Header:
+        return self._frontend.header
+
+    @public
+    def _call_checked(self, values: tuple[object, ...], out: object) -> object:
+        arrays = self._take(values)
+        key = signature_by_value(values, self._specialised)
+        if key is not None and all(_as_passed(v, a) for v, a in zip(values, arrays, strict=True)):
+            numbers = [(at, self._passed[at].name) for at in plain_numbers(values)]
+            self._calls.put(key, self.prepare(numbers))
+        return self.run(arrays, out)
+
+    def _take(self, values: tuple[object, ...]) -> list[Array]:
+        if len(values) != len(self._passed):
+            raise ArgumentError(
+                f"{len(values)} arguments were given, but this executable takes "
+                f"{len(self._passed)}: {', '.join(given.name for given in self._passed)}"
+            )
+        arrays: list[Array] = []
+        for given, value in zip(self._passed, values, strict=True):
+            array = take(given.name, value, given.spec.dtype)
+            _check(given, array)
+            arrays.append(array)
+        return arrays
+
+
+def plain_numbers(values: Sequence[object]) -> list[int]:
+    """Positions of the arguments that are Python numbers."""
+    return [at for at, value in enumerate(values) if type(value) in (bool, int, float)]
+
+
+def _as_passed(value: object, array: Array) -> bool:
+    """True unless the array is a copy: then the next call has to make one too."""
+    return array is value or type(value) in (bool, int, float)
+
+
+def _check(given: Argument, array: Array) -> None:
+    spec = spec_of(array)
+    if spec.dtype != given.spec.dtype:
+        raise TileTypeError(
+            f"argument {given.name} has dtype {spec.dtype}, but this executable was compiled for "
+            f"{given.spec.dtype}"
+        )
+    if spec.shape != given.spec.shape:
+        raise ShapeError(
+            f"argument {given.name} has shape {list(spec.shape)}, but this executable was "
+            f"compiled for {list(given.spec.shape)}",
+            help="call the function instead, which compiles for every shape",
+        )
+    if spec.strides != given.spec.strides:
+        raise ArgumentError(
+            f"argument {given.name} has strides {list(spec.strides)} (in elements), but this "
+            f"executable was compiled for {list(given.spec.strides)}",
+            help=f"pass numpy.ascontiguousarray({given.name}), or compile for its strides",
+        )
+    if given.value is not None and array.item() != given.value:
+        raise ArgumentError(
+            f"argument {given.name} is {array.item()}, but it is used as a size and this "
+            f"executable was compiled for {cast('object', given.value)}",
+            help="call the function instead, which compiles for every size",
+        )

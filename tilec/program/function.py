@@ -1,0 +1,343 @@
+"""``Function``: a Tile function that compiles itself for the arrays it is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tilec.errors import ArgumentError
+from tilec.options import Options, read_environment
+from tilec.program.boundary import compiler_lock, public
+from tilec.program.engine import engine
+from tilec.program.executable import Executable, plain_numbers
+from tilec.program.frontend import Frontend, frontend, read_source
+from tilec.program.header import Parameter
+from tilec.program.recipe import Argument, Recipe
+from tilec.runtime.arrays import Array, spec_of, take
+from tilec.runtime.dispatch import Call, Recent, Signature, signature, signature_by_value
+from tilec.runtime.spec import Number, Spec
+from tilec.source import Source
+
+if TYPE_CHECKING:
+    from tilec.lang.lint import Lint
+    from tilec.program.pipeline import Observer
+
+KEPT_SIGNATURES: Final = 256
+"""How many signatures a function keeps code for in memory; those unused for longest go first."""
+
+
+@public
+def function(source: str | PathLike[str] | Source, *, name: str | None = None) -> Function:
+    """Parse and check a Tile function.
+
+    Args:
+        source: The text: one function or several, or a bare statement such as
+            ``"C[i, j : M, N] = +(A[i, k] * B[k, j])"``, whose inputs and sizes are inferred. A
+            path object (not a string) names a file to read.
+        name: Which function of the text is meant; by default the last.
+
+    Returns:
+        The function. It compiles when it is called, for the shapes and dtypes it is called with.
+
+    Raises:
+        TileSyntaxError: the text is not Tile.
+        UserError: the program is wrong in another way.
+        ArgumentError: the text has no function ``name``, or the file cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> matmul = function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+        >>> matmul(np.eye(2, dtype=np.float32), np.ones((2, 3), np.float32)).shape
+        (2, 3)
+    """
+    return Function(frontend(read_source(source), name), {})
+
+
+class Function:
+    """A Tile function. Made by ``tilec.function``; safe to call from several threads at once."""
+
+    def __init__(self, text: Frontend, bound: Mapping[str, Array]) -> None:
+        self._text = text
+        self._bound = dict(bound)
+        header = text.header
+        self._passed = tuple(each for each in header.inputs if each.name not in bound)
+        self._specialised = frozenset(
+            at for at, each in enumerate(self._passed) if each.specialised
+        )
+        self._calls: Recent[Call] = Recent(KEPT_SIGNATURES)
+        self._executables: Recent[Executable] = Recent(KEPT_SIGNATURES)
+
+    def __call__(
+        self,
+        *arrays: object,
+        out: object = None,
+        target: str | None = None,
+        num_threads: int | None = None,
+        **named: object,
+    ) -> Any:
+        """Compile for these arrays, unless that has been done before, and run.
+
+        NumPy arrays of any strides, objects with DLPack or a buffer, and, for inputs of rank 0,
+        Python numbers. Nothing is copied unless it is not aligned or of foreign byte order.
+
+        Args:
+            *arrays: The inputs in the order of the header.
+            out: Where the results go: an array, or several in a sequence or by name. It must not
+                share memory with an input.
+            target: What to run on; by default ``TILEC_TARGET``, else ``llvm``.
+            num_threads: How many threads a kernel may use; by default all allowed cores.
+            **named: Inputs by name.
+
+        Returns:
+            An array, or a named tuple of arrays when there are several outputs.
+
+        Raises:
+            UserError: an argument does not fit; nothing was written then.
+        """
+        if out is None and target is None and num_threads is None and not named:
+            call = self._calls.get(self._signature(arrays))
+            if call is not None:
+                result = call(arrays)
+                if result is not None:
+                    return result
+        return self._call_checked(arrays, out, target, num_threads, named)
+
+    @property
+    def name(self) -> str | None:
+        """The name in the text, or the one given to ``tilec.function``."""
+        return self._text.header.name
+
+    @property
+    def inputs(self) -> tuple[Parameter, ...]:
+        """The inputs that callers pass, in order."""
+        return self._passed
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self._text.header.outputs
+
+    @property
+    def source(self) -> str:
+        """The canonical text of the function and of those it calls."""
+        return self._text.header.text
+
+    @public
+    def check(self, *specs: object) -> tuple[Lint, ...]:
+        """Look for what is legal but suspicious.
+
+        Args:
+            *specs: Arrays or specs as for ``compile``. With them sizes are known, and more can be
+                said; without them, only what holds for all sizes.
+
+        Returns:
+            The findings, in the order of the text.
+        """
+        from tilec.program.lints import lints
+
+        return lints(self._text, self._arguments(specs, {}) if specs else None)
+
+    @public
+    def bind(self, **constants: object) -> Function:
+        """A function of the other inputs, with these known from now on.
+
+        Whatever depends on them alone is computed once, before the first call for a shape. The
+        arrays are copied here, and never again.
+
+        Args:
+            **constants: Arrays or numbers, by the names of inputs.
+
+        Raises:
+            ArgumentError: there is no such input.
+        """
+        known = {each.name: each for each in self._passed}
+        for name in constants:
+            if name not in known:
+                raise ArgumentError(
+                    f"there is no input {name!r} to bind in {self._title()}",
+                    help=f"the inputs are {', '.join(known)}",
+                )
+        bound = dict(self._bound)
+        for name, value in constants.items():
+            array = np.array(take(name, value, known[name].dtype), order="C", copy=True)
+            array.flags.writeable = False
+            bound[name] = array
+        return Function(self._text, bound)
+
+    @public
+    def compile(
+        self,
+        *specs: object,
+        target: str | None = None,
+        options: Options | None = None,
+        observe: Observer | None = None,
+        **named: object,
+    ) -> Executable:
+        """Compile for arrays that need not exist yet.
+
+        Args:
+            *specs: For each input an array, a ``Spec`` or a number.
+            target: What to compile for; goes before ``options.target``.
+            options: The options; by default those of the environment.
+            observe: Called after each pass; nothing is taken from a cache then.
+            **named: The same by name.
+
+        Raises:
+            UserError: sizes do not fit together, or the target cannot do it.
+        """
+        arguments = self._arguments(specs, named)
+        return self._compile(arguments, _options(options, target, None), observe)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(str, self._passed))
+        bound = f", with {', '.join(self._bound)} bound" if self._bound else ""
+        return f"<tilec.Function {self._title()}({inputs}) -> ({', '.join(self.outputs)}){bound}>"
+
+    def _signature(self, values: tuple[object, ...]) -> Signature | None:
+        if not self._specialised:
+            return signature(values)
+        if len(values) != len(self._passed):
+            return None
+        return signature_by_value(values, self._specialised)
+
+    @public
+    def _call_checked(
+        self,
+        given: tuple[object, ...],
+        out: object,
+        target: str | None,
+        num_threads: int | None,
+        named: Mapping[str, object],
+    ) -> object:
+        values = self._in_order(given, named)
+        arrays = [
+            take(each.name, value, each.dtype)
+            for each, value in zip(self._passed, values, strict=True)
+        ]
+        options = _options(None, target, num_threads)
+        executable = self._executable(arrays, options)
+        numbers = plain_numbers(values)
+        as_passed = all(
+            array is value or at in numbers
+            for at, (array, value) in enumerate(zip(arrays, values, strict=True))
+        )
+        if target is None and num_threads is None and not named and as_passed:
+            key = self._signature(given)
+            if key is not None:
+                prepared = executable.prepare([(at, self._passed[at].name) for at in numbers])
+                self._calls.put(key, prepared)
+        return executable.run(arrays, out)
+
+    def _executable(self, arrays: Sequence[Array], options: Options) -> Executable:
+        arguments = tuple(
+            _argument(each, array) for each, array in zip(self._passed, arrays, strict=True)
+        )
+        key = (arguments, options)
+        found = self._executables.get(key)
+        if found is None:
+            with compiler_lock():  # threads that ask for the same code wait for one compilation
+                found = self._executables.get(key)
+                if found is None:
+                    found = self._compile(arguments, options, None)
+                    self._executables.put(key, found)
+        return found
+
+    def _compile(
+        self, arguments: Sequence[Argument], options: Options, observe: Observer | None
+    ) -> Executable:
+        passed = {given.name: given for given in arguments}
+        header = self._text.header
+        everything = tuple(
+            replace(_argument(each, self._bound[each.name]), bound=True)
+            if each.name in self._bound
+            else passed[each.name]
+            for each in header.inputs
+        )
+        recipe = Recipe(self._text.source, self._text.wanted, everything, options)
+        made = engine(self._text, recipe, self._bound, observe)
+        return Executable(self._text, recipe, self._bound, made)
+
+    def _arguments(
+        self, given: tuple[object, ...], named: Mapping[str, object]
+    ) -> tuple[Argument, ...]:
+        values = self._in_order(given, named)
+        return tuple(
+            Argument(each.name, _plain_spec(each, value))
+            if isinstance(value, Spec)
+            else _argument(each, take(each.name, value, each.dtype))
+            for each, value in zip(self._passed, values, strict=True)
+        )
+
+    def _in_order(
+        self, given: tuple[object, ...], named: Mapping[str, object]
+    ) -> tuple[object, ...]:
+        """The arguments in the order of the header."""
+        names = [each.name for each in self._passed]
+        if len(given) > len(names):
+            raise ArgumentError(
+                f"{self._title()} takes {_count(len(names))}, but {len(given)} were given",
+                help=f"the inputs are {', '.join(names) or 'none'}",
+            )
+        values = dict(zip(names, given, strict=False))
+        for name, value in named.items():
+            if name in values:
+                raise ArgumentError(f"{self._title()} got the argument {name} twice")
+            if name not in names:
+                raise ArgumentError(
+                    f"{self._title()} has no input {name!r}",
+                    help="it is bound already"
+                    if name in self._bound
+                    else f"the inputs are {', '.join(names) or 'none'}",
+                )
+            values[name] = value
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ArgumentError(
+                f"{self._title()} takes {_count(len(names))}, but {' and '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing",
+                help=f"the inputs are {', '.join(names)}",
+            )
+        return tuple(values[name] for name in names)
+
+    def _title(self) -> str:
+        return self.name or "the function"
+
+
+def _count(number: int) -> str:
+    return f"{number} argument{'' if number == 1 else 's'}"
+
+
+def _argument(each: Parameter, array: Array) -> Argument:
+    if not each.specialised:
+        return Argument(each.name, spec_of(array))
+    if array.ndim != 0:
+        raise ArgumentError(
+            f"argument {each.name} is used as a size, but it has {array.ndim} axes",
+            help="pass an integer",
+        )
+    value: Number = array.item()
+    return Argument(each.name, spec_of(array), value)
+
+
+def _plain_spec(each: Parameter, spec: Spec) -> Spec:
+    if each.specialised:
+        raise ArgumentError(
+            f"argument {each.name} is used as a size, so its value is needed",
+            help="pass an integer instead of a spec",
+        )
+    return spec
+
+
+def _options(options: Options | None, target: str | None, num_threads: int | None) -> Options:
+    found = read_environment().options if options is None else options
+    if target is not None:
+        found = replace(found, target=target)
+    if num_threads is not None:
+        if isinstance(num_threads, bool) or num_threads < 1:
+            raise ArgumentError(f"num_threads is {num_threads!r}; it is at least 1")
+        found = replace(found, num_threads=num_threads)
+    return found

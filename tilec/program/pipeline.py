@@ -1,0 +1,232 @@
+"""The whole compiler as one list: text, syntax tree, tensor program, kernels, code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+from tilec.errors import ArgumentError
+from tilec.kernel.ir import Kernel, Module
+from tilec.kernel.printer import print_kernel, print_module
+from tilec.kernel.verify import verify as verify_module
+from tilec.lang.lower import lower
+from tilec.lower.pipeline import PASSES as KERNEL_PASSES
+from tilec.lower.pipeline import Machine, lower_program
+from tilec.options import Options
+from tilec.program.code import Code, Compiled, Facts, KernelFacts
+from tilec.program.frontend import Frontend
+from tilec.program.recipe import Recipe
+from tilec.rewrite.constants import split_constants
+from tilec.rewrite.dead import DropDead
+from tilec.runtime.backend import Backend
+from tilec.runtime.spec import Spec
+from tilec.target.host import host
+from tilec.tensor.ir import Program, TensorType
+from tilec.tensor.printer import print_program
+from tilec.tensor.size import concrete
+from tilec.tensor.verify import verify as verify_program
+
+REWRITES: Final = (DropDead(),)
+"""The passes over the tensor IR, in order."""
+
+PASSES: Final = (*(rewrite.name for rewrite in REWRITES), *KERNEL_PASSES)
+"""Names that ``Options.disable`` accepts."""
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class PassEvent:
+    """Something that the compiler has just done.
+
+    Attributes:
+        name: The pass, e.g. ``bind`` or ``vectorise``.
+        subject: What it was applied to: the program, or one kernel by name.
+        seconds: How long it took.
+        text: Prints the result.
+    """
+
+    name: str
+    subject: str
+    seconds: float
+    text: Callable[[], str]
+
+
+Observer: TypeAlias = "Callable[[PassEvent], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What happens after each pass: verify when debugging, then tell who observes."""
+
+    observe: Observer
+    debug: bool
+
+    def step(
+        self,
+        name: str,
+        subject: str,
+        work: Callable[[], _Result],
+        show: Callable[[_Result], str],
+        verify: Callable[[_Result], None] | None = None,
+    ) -> _Result:
+        """Do the work of one pass."""
+        started = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - started
+        if self.debug and verify is not None:
+            verify(result)
+        self.observe(PassEvent(name, subject, seconds, lambda: show(result)))
+        return result
+
+
+@dataclass(slots=True)
+class _KernelHook:
+    """The hook in the form that the lowering of a module calls."""
+
+    observe: Observer
+    started: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, name: str, kernel: Kernel) -> None:
+        now = time.perf_counter()
+        event = PassEvent(name, kernel.name, now - self.started, lambda: print_kernel(kernel))
+        self.observe(event)
+        self.started = time.perf_counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor program and its kernels."""
+
+    program: Program
+    module: Module
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Every form of a function on the way to code.
+
+    Attributes:
+        program: The tensor program, sizes bound.
+        main: What runs at each call.
+        once: What computes the constants of ``main``, if anything has to.
+        constants: Names of those inputs of ``main`` that callers do not pass.
+    """
+
+    program: Program
+    main: Part
+    once: Part | None
+    constants: tuple[str, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in the order in which they run."""
+        return (self.main,) if self.once is None else (self.once, self.main)
+
+
+def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
+    """The tensor program for the sizes of a recipe."""
+    types = {
+        given.name: TensorType(given.spec.dtype, given.spec.shape) for given in recipe.arguments
+    }
+    values = {given.name: given.value for given in recipe.arguments if given.value is not None}
+    return hook.step(
+        "bind",
+        recipe.function or "program",
+        partial(lower, frontend.checked, types, values),
+        print_program,
+        verify_program,
+    )
+
+
+def rewrite(program: Program, options: Options, hook: Hook) -> Program:
+    """The program after the passes over the tensor IR."""
+    for each in REWRITES:
+        if each.name not in options.disable:
+            work = partial(each.apply, program)
+            program = hook.step(each.name, program.name, work, print_program, verify_program)
+    return program
+
+
+def lower_kernels(program: Program, recipe: Recipe, hook: Hook) -> Part:
+    """The kernels of a program."""
+    strides = {
+        given.name: given.spec.strides
+        for given in recipe.arguments
+        if not given.bound and not given.spec.is_row_major
+    }
+    work = partial(
+        lower_program,
+        program,
+        strides,
+        machine=_machine(recipe.options),
+        disable=recipe.options.disable,
+        observe=_KernelHook(hook.observe),
+    )
+    return Part(program, hook.step("module", program.name, work, print_module, verify_module))
+
+
+def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
+    """Everything up to the kernels."""
+    _check_names(recipe.options)
+    program = rewrite(bind(frontend, recipe, hook), recipe.options, hook)
+    split = split_constants(program, {given.name for given in recipe.arguments if given.bound})
+    return Built(
+        program=program,
+        main=lower_kernels(split.main, recipe, hook),
+        once=None if split.once is None else lower_kernels(split.once, recipe, hook),
+        constants=split.constants,
+    )
+
+
+def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Compiled:
+    """The code of a backend."""
+    options = recipe.options
+
+    def code(part: Part, constants: tuple[str, ...]) -> Code:
+        binary = hook.step(
+            backend.name,
+            part.module.name,
+            partial(backend.compile, part.module, options),
+            lambda _: backend.text(part.module, backend.stages[-1], options),
+        )
+        return Code(_facts(part, constants), binary, backend, options)
+
+    return Compiled(
+        main=code(built.main, built.constants),
+        once=None if built.once is None else code(built.once, ()),
+    )
+
+
+def _machine(options: Options) -> Machine:
+    # For a CPU that is only named, code is written for the widest vectors; LLVM splits them.
+    return Machine() if options.cpu is not None else Machine(host().vector_bits // 8)
+
+
+def _facts(part: Part, constants: tuple[str, ...]) -> Facts:
+    module, types = part.module, part.program.types()
+    names = [value.name for value in part.program.inputs]
+    return Facts(
+        name=module.name,
+        inputs=tuple(names[: len(names) - len(constants)]),
+        constants=constants,
+        outputs=tuple(
+            (output.name, Spec(concrete(types[output.value].shape), types[output.value].dtype))
+            for output in part.program.outputs
+        ),
+        kernels=tuple(KernelFacts(kernel.name, kernel.header) for kernel in module.kernels),
+        workspace_bytes=module.workspace_bytes,
+        constants_bytes=sum(len(held.data) for held in module.constants),
+    )
+
+
+def _check_names(options: Options) -> None:
+    unknown = [name for name in options.disable if name not in PASSES]
+    if unknown:
+        raise ArgumentError(
+            f"there is no pass {unknown[0]!r} to switch off",
+            help=f"the passes are {', '.join(PASSES)}",
+        )
