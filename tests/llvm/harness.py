@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from tilec.dtypes import BF16, BOOL, DType, Kind
 from tilec.kernel import build
 from tilec.kernel.ir import (
+    Apply,
     Buffer,
     Call,
+    Const,
     Expr,
     For,
     Kernel,
@@ -68,6 +70,33 @@ def input_buffer(name: str, dtype: DType, high: int, low: int = 0) -> Buffer:
 
 def output_buffer(name: str, dtype: DType, high: int) -> Buffer:
     return Buffer(name, VType(dtype), high, writable=True)
+
+
+def typed(op: str, result: DType) -> Callable[..., Expr]:
+    """``op`` on all arrays."""
+
+    def make(*args: Expr) -> Expr:
+        return Apply(op, args, VType(result, args[0].type.lanes))
+
+    return make
+
+
+def on_first(op: str, result: DType) -> Callable[..., Expr]:
+    """``op`` on the first of several arrays."""
+
+    def make(first: Expr, *_: Expr) -> Expr:
+        return Apply(op, (first,), VType(result, first.type.lanes))
+
+    return make
+
+
+def with_constant(op: str, value: float) -> Callable[..., Expr]:
+    """``op`` on an array and a constant."""
+
+    def make(first: Expr) -> Expr:
+        return Apply(op, (first, Const(value, first.type)), first.type)
+
+    return make
 
 
 def elementwise(

@@ -218,8 +218,9 @@ def test_f64_to_f32(lanes: int) -> None:
 
 @pytest.mark.parametrize("cpu", ["x86-64", "haswell", "skylake-avx512", "aarch64:generic"])
 def test_no_conversion_calls_a_library(cpu: str) -> None:
-    body = []
-    inputs, outputs = [], []
+    body: list[Store] = []
+    inputs: list[Buffer] = []
+    outputs: list[Buffer] = []
     for source, result, lanes in product(ALL, ALL, (1, 16)):
         if source == result:
             continue

@@ -15,9 +15,12 @@ from tests.llvm.harness import (
     input_buffer,
     module_of,
     numpy_dtype,
+    on_first,
     output_buffer,
     run,
     same,
+    typed,
+    with_constant,
 )
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, DType
 from tilec.kernel import build
@@ -25,6 +28,15 @@ from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Store, VType
 
 FLOATS = (F16, BF16, F32, F64)
 VALUES = [0.0, 0.25, 0.5, 1.0, 1.5, 2.5, 3.5, 7.3, 100.6, 1e-5, 1e-40, 3e4, 1e30, np.inf, np.nan]
+
+
+def reciprocal(x: Array) -> Array:
+    return np.ones_like(x) / x
+
+
+def without_negatives(x: Array) -> Array:
+    return np.where(x < 0, np.zeros_like(x), x)
+
 
 BINARY: dict[str, Callable[..., Any]] = {
     "add": np.add,
@@ -42,8 +54,8 @@ UNARY: dict[str, Callable[..., Any]] = {
     "floor": np.floor,
     "round": np.rint,
     "sqrt": np.sqrt,
-    "recip": lambda x: np.ones_like(x) / x,
-    "relu": lambda x: np.where(x < 0, np.zeros_like(x), x),
+    "recip": reciprocal,
+    "relu": without_negatives,
 }
 COMPARE: dict[str, Callable[..., Any]] = {
     "cmp_eq": np.equal,
@@ -52,14 +64,10 @@ COMPARE: dict[str, Callable[..., Any]] = {
     "cmp_gt": np.greater,
     "cmp_le": np.less_equal,
     "cmp_ge": np.greater_equal,
-    "logical_and": lambda a, b: (a != 0) & (b != 0),
-    "logical_or": lambda a, b: (a != 0) | (b != 0),
-    "logical_xor": lambda a, b: (a != 0) ^ (b != 0),
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
 }
-
-
-def typed(op: str, result: DType) -> Callable[..., Expr]:
-    return lambda *args: Apply(op, args, VType(result, args[0].type.lanes))
 
 
 def same_up_to_zeros(got: Array, wanted: Array) -> bool:
@@ -79,7 +87,7 @@ def test_float_operations(dtype: DType, lanes: int) -> None:
         left, right = (np.array([pair[side] for pair in pairs]).astype(kind) for side in (0, 1))
         exprs = {op: typed(op, dtype) for op in BINARY}
         exprs |= {op: typed(op, BOOL) for op in COMPARE}
-        exprs |= {op: lambda a, _, op=op: typed(op, dtype)(a) for op in UNARY}
+        exprs |= {op: on_first(op, dtype) for op in UNARY}
         got = elementwise(exprs, [(dtype, left), (dtype, right)], lanes)
         a, b = left.astype(wide), right.astype(wide)
         for op, ufunc in BINARY.items():
@@ -92,14 +100,18 @@ def test_float_operations(dtype: DType, lanes: int) -> None:
             assert np.array_equal(got[op], ufunc(a, b)), op
 
 
+def constant_first(x: Expr) -> Expr:
+    return Apply("max", (Const(0.5, x.type), x), x.type)
+
+
 @pytest.mark.parametrize("lanes", [1, 16])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_extremes_with_a_constant_keep_nan(dtype: DType, lanes: int) -> None:
     values = np.array([np.nan, -1.0, 0.0, 0.5, 2.0, np.inf, -np.inf]).astype(numpy_dtype(dtype))
     exprs: dict[str, Callable[..., Expr]] = {
-        "right": lambda x: Apply("max", (x, Const(0.5, x.type)), x.type),
-        "left": lambda x: Apply("max", (Const(0.5, x.type), x), x.type),
-        "nan": lambda x: Apply("min", (x, Const(float("nan"), x.type)), x.type),
+        "right": with_constant("max", 0.5),
+        "left": constant_first,
+        "nan": with_constant("min", float("nan")),
     }
     got = elementwise(exprs, [(dtype, values)], lanes)
     wanted = np.maximum(values, np.array(0.5, values.dtype))

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tests.llvm.harness import elementwise, numpy_dtype
+from tests.llvm.harness import elementwise, numpy_dtype, on_first, typed, with_constant
 from tilec.dtypes import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, DType, integer_range
-from tilec.kernel.ir import Apply, Const, Expr, VType
+from tilec.kernel.ir import Apply, Expr, VType
 
 INTEGERS = (I8, I16, I32, I64, U8, U16, U32, U64)
 
@@ -83,10 +83,6 @@ def edges(dtype: DType) -> list[int]:
     return sorted(value for value in near if low <= value <= high)
 
 
-def typed(op: str, result: DType) -> Callable[..., Expr]:
-    return lambda *args: Apply(op, args, VType(result, args[0].type.lanes))
-
-
 @pytest.mark.parametrize("lanes", [1, 4, 8, 16])
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
 def test_integer_operations(dtype: DType, lanes: int) -> None:
@@ -96,8 +92,8 @@ def test_integer_operations(dtype: DType, lanes: int) -> None:
     two = binary(dtype)
     exprs = {op: typed(op, dtype) for op in two}
     exprs |= {op: typed(op, BOOL) for op in COMPARE}
-    exprs |= {op: lambda a, _, op=op: typed(op, dtype)(a) for op in UNARY}
-    exprs["logical_not"] = lambda a, _: typed("logical_not", BOOL)(a)
+    exprs |= {op: on_first(op, dtype) for op in UNARY}
+    exprs["logical_not"] = on_first("logical_not", BOOL)
     got = elementwise(exprs, [(dtype, left), (dtype, right)], lanes)
     for op, wanted in {**two, **COMPARE}.items():
         result = BOOL if op in COMPARE else dtype
@@ -116,7 +112,7 @@ def test_division_by_constants(dtype: DType, lanes: int) -> None:
     divisors = [d for d in (1, 2, 3, 7, 64, -1, -5, 0) if d >= integer_range(dtype)[0]]
     exprs: dict[str, Callable[..., Expr]] = {}
     for op, d in product(("div", "mod"), divisors):
-        exprs[f"{op}{d}"] = lambda a, op=op, d=d: Apply(op, (a, Const(d, a.type)), a.type)
+        exprs[f"{op}{d}"] = with_constant(op, d)
     got = elementwise(exprs, [(dtype, values)], lanes)
     for op, d in product(("div", "mod"), divisors):
         expected = [wrapped(binary(dtype)[op](a, d), dtype) for a in edges(dtype)]
@@ -128,7 +124,7 @@ def test_floor_division_of_indices(lanes: int) -> None:
     values = np.array([-(1 << 62), -101, -16, -9, -8, -7, -1, 0, 1, 7, 8, 9, 100, 1 << 62])
     exprs: dict[str, Callable[..., Expr]] = {}
     for op, d in product(("floor_div", "floor_mod"), (1, 2, 3, 8, 10)):
-        exprs[f"{op}{d}"] = lambda a, op=op, d=d: Apply(op, (a, Const(d, a.type)), a.type)
+        exprs[f"{op}{d}"] = with_constant(op, d)
     got = elementwise(exprs, [(I64, values)], lanes)
     for d in (1, 2, 3, 8, 10):
         assert np.array_equal(got[f"floor_div{d}"], values // d)
