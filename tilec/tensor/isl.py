@@ -181,17 +181,17 @@ class _Isl:
 def _load() -> _Isl:
     import islpy
 
-    context = islpy.Context()
-    context.set_max_operations(MAX_OPERATIONS)
     kinds = islpy.dim_type
-    return _Isl(context, kinds.set, kinds.in_, kinds.out)
+    return _Isl(islpy.Context(), kinds.set, kinds.in_, kinds.out)
 
 
 def _guarded(question: Callable[[], T]) -> T:
     """Ask isl; each question has the full number of operations to itself."""
     import islpy
 
-    _load().context.reset_operations()
+    context = _load().context
+    context.reset_operations()
+    context.set_max_operations(MAX_OPERATIONS)
     try:
         return question()
     except islpy.Error as error:
