@@ -24,6 +24,24 @@ def _engine() -> Any:
     return llvm().create_lljit_compiler(use_jit_link=True, suppress_errors=True)
 
 
+def load_forever(image: bytes, symbols: Sequence[str]) -> dict[str, int]:
+    """Load object code that uses the C library and stays until the process ends.
+
+    It is not unloaded even when the interpreter shuts down: threads may be inside.
+    """
+    with _lock:
+        try:
+            builder = llvm().JITLibraryBuilder().add_object_img(image).add_current_process()
+            for symbol in symbols:
+                builder.export_symbol(symbol)
+            library = builder.link(_engine(), f"tilec.{next(_serial)}")
+        except RuntimeError as error:
+            raise InternalError(f"the code of {symbols[0]} cannot be loaded: {error}") from error
+    found = {symbol: cast("int", library[symbol]) for symbol in symbols}
+    library.detach()
+    return found
+
+
 class Workspaces:
     """Scratch memory for calls, kept for the next one.
 

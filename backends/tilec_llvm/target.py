@@ -96,11 +96,14 @@ define float @probe(half %x) {
 class Compiler:
     """Turns LLVM IR text into code for one processor.
 
+    With ``speed`` 0 the code is made quickly and does not run fast.
+
     Attributes:
         abilities: What the code may rely on.
     """
 
-    def __init__(self, target: Processor) -> None:
+    def __init__(self, target: Processor, speed: int = SPEED) -> None:
+        self._speed = speed
         binding = llvm()
         if target.triple != host().triple:
             binding.initialize_all_targets()
@@ -110,7 +113,7 @@ class Compiler:
             self._machine = description.create_target_machine(
                 cpu=target.cpu,
                 features=target.features,
-                opt=SPEED,
+                opt=speed,
                 reloc="pic",
                 codemodel="default",
             )
@@ -139,7 +142,9 @@ class Compiler:
                 module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses the code made for it: {error}") from error
-        options = binding.create_pipeline_tuning_options(speed_level=SPEED)
+        if self._speed == 0:
+            return module
+        options = binding.create_pipeline_tuning_options(speed_level=self._speed)
         options.loop_vectorization = False
         options.slp_vectorization = False
         builder = binding.create_pass_builder(self._machine, options)

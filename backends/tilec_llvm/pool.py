@@ -1,0 +1,92 @@
+"""The fork-join pool of this process, compiled when the first parallel kernel is loaded.
+
+A process has one pool. Its workers are started by the first region that wants them, keep the
+affinity of the thread that ran it, and end with the process. A forked child starts without workers
+and makes its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import cast
+
+from tilec.options import read_environment
+from tilec.target.cores import usable_cores
+from tilec_llvm.jit import load_forever
+from tilec_llvm.pool_ir import pool_text
+from tilec_llvm.pool_platform import System, Waiting, system_of
+from tilec_llvm.target import Compiler, host
+
+ENTRY = "tilec_parallel"
+"""Symbol that kernels call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A loaded pool.
+
+    Attributes:
+        parallel: Address of ``tilec_parallel``.
+        workers: How many workers have been started in this process.
+    """
+
+    parallel: int
+    workers: Callable[[], int]
+
+
+def pool() -> Pool:
+    """The pool of this process."""
+    with _lock:
+        return _host_pool()
+
+
+@cache
+def default_threads() -> int:
+    """Threads of a call that names no number: ``TILEC_NUM_THREADS``, or the usable cores.
+
+    Read once per process, and again in a forked child: affinity is often set there.
+    """
+    return read_environment().num_threads or usable_cores()
+
+
+def load_pool(system: System) -> Pool:
+    """Compile and load a pool of its own; the kernels of a process share ``pool()``.
+
+    The little that the pool computes gains nothing from optimisation, which would take ten times
+    as long as this.
+    """
+    image = Compiler(host(), speed=0).object_code(pool_text(system))
+    symbols = load_forever(image, (ENTRY, "tilec_workers", "tilec_forked"))
+    if system.waiting is not Waiting.NONE:
+        _when_forked(symbols["tilec_forked"])
+    workers = ctypes.CFUNCTYPE(ctypes.c_int32)(symbols["tilec_workers"])
+    return Pool(symbols[ENTRY], cast("Callable[[], int]", workers))
+
+
+_lock = Lock()
+
+
+@cache
+def _host_pool() -> Pool:
+    return load_pool(system_of(host().triple, ctypes.sizeof(ctypes.c_void_p)))
+
+
+def _when_forked(handler: int) -> None:
+    """Have native code called in forked children, whoever forks."""
+    libc = ctypes.CDLL(None)
+    child = ctypes.c_void_p(handler)
+    if hasattr(libc, "pthread_atfork"):
+        failed = libc.pthread_atfork(None, None, child)
+    else:  # glibc has it in the part that is linked statically, on top of this
+        failed = libc.__register_atfork(None, None, child, None)
+    if failed:
+        raise MemoryError("the C library has no room for a fork handler")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=default_threads.cache_clear)
