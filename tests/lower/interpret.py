@@ -69,7 +69,8 @@ class Interpreter:
 
     def run(self) -> None:
         for buffer in self.kernel.locals:
-            shape = (buffer.high, buffer.type.lanes)
+            in_registers = buffer.scope is Scope.REGISTER
+            shape = (buffer.high, buffer.type.lanes) if in_registers else (buffer.high,)
             self.memory[buffer.name] = np.zeros(shape, numpy_dtype(buffer.type.dtype))
         with np.errstate(all="ignore"):
             self.block(self.kernel.body)

@@ -38,7 +38,7 @@ from tilec.tensor.ir import (
     TensorType,
     operands,
 )
-from tilec.tensor.printer import print_node
+from tilec.tensor.printer import print_definition
 from tilec.tensor.size import concrete
 
 Observe = Callable[[str, Kernel], None]
@@ -297,7 +297,7 @@ def _finish(work: _Lowering, node: Node, body: special.Body) -> None:
             params.append(replace(candidates[name], writable=name in written))
     shapes = [f"{name}: {work.types[name]}" for name in operands(node)]
     header = (
-        *print_node(node, work.types).splitlines(),
+        *print_definition(node).splitlines(),
         f"sizes: {', '.join([f'{node.name}: {node.type}', *shapes])}",
         *(f"schedule: {line}" for line in body.schedule),
     )

@@ -1,0 +1,123 @@
+"""Packing: operands copied into the order in which register tiles read them.
+
+``panels[panel][step][lane]`` holds the vector operand, ``rows[tile][step][row]`` the other one; a
+step is one point of the reduction loops, or of one block of the innermost of them. Elements beyond
+the edge of the vector loop are zero, elements that the constraints exclude are left unwritten,
+because no tile reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from tilec.dtypes import DType
+from tilec.kernel import build
+from tilec.kernel.ir import Const, Expr, For, If, Load, LoopKind, Stmt, Store, VType
+from tilec.lower.forms import Form
+from tilec.lower.pieces import Axis
+from tilec.lower.product import Operand
+from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.walk import substitute
+
+_ZERO = build.const(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The reduction points of one pass, and their position in a panel.
+
+    Attributes:
+        axes: Reduction loops, outermost first.
+        block: Iterations of the innermost loop per pass; its whole extent when it is not cut.
+    """
+
+    axes: tuple[Axis, ...]
+    block: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the innermost loop runs in blocks (from the variable ``block``)."""
+        return self.block < self.axes[-1].extent
+
+    @property
+    def count(self) -> int:
+        """Most steps of one pass: the length of a panel."""
+        return prod(a.extent for a in self.axes[:-1]) * self.block
+
+    def range(self, axis: Axis) -> tuple[Expr, Expr]:
+        """Bounds of a reduction loop within the pass."""
+        if axis is not self.axes[-1] or not self.is_cut:
+            return build.const(axis.low), build.const(axis.high)
+        start = build.var("block")
+        return start, build.minimum(
+            build.add(start, build.const(self.block)), build.const(axis.high)
+        )
+
+    def position(self) -> Expr:
+        """Number of the step at the current values of the loop variables."""
+        total: Expr = _ZERO
+        for depth, axis in enumerate(self.axes):
+            inner = prod(a.extent for a in self.axes[depth + 1 : -1])
+            inner *= self.block if depth < len(self.axes) - 1 else 1
+            start = build.var("block") if depth == len(self.axes) - 1 and self.is_cut else None
+            value = build.sub(build.var(axis.name), start or build.const(axis.low))
+            total = build.add(total, build.mul(value, build.const(inner)))
+        return total
+
+    def loops(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """All loops of the pass around some statements."""
+        for axis in reversed(self.axes):
+            low, high = self.range(axis)
+            body = (For(axis.name, low, high, body),)
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Writes the copies of one operand into a scratch buffer.
+
+    Attributes:
+        buffer: Name of the scratch buffer.
+        width: Lanes of a panel, or rows of a tile.
+        steps: Reduction points of a pass.
+        dtype: Type of the packed elements.
+        places: Where tensors lie.
+        constraints: Conditions on the points of the operand.
+    """
+
+    buffer: str
+    width: int
+    steps: Steps
+    dtype: DType
+    places: Places
+    constraints: tuple[Form, ...] = ()
+
+    def copy(self, operand: Operand, loop: str, slot: Expr, first: Expr, width: int) -> list[Stmt]:
+        """Pack ``width`` iterations of ``loop`` from ``first`` as panel number ``slot``."""
+        lane = build.var("lane")
+        offset = build.add(self.offset(slot), lane)
+        value = convert(translate(operand.body, self.places), self.dtype)
+        moved = substitute(value, {loop: build.add(first, lane)})
+        stmts: tuple[Stmt, ...] = (_lanes(0, width, Store(self.buffer, offset, moved)),)
+        for form in self.constraints:
+            holds = build.compare("cmp_ge", form_expr(form), _ZERO)
+            stmts = (If(holds, stmts),)
+        if width < self.width:
+            zero = Store(self.buffer, offset, Const(0.0, VType(self.dtype)))
+            stmts = (*stmts, _lanes(width, self.width, zero))
+        return list(self.steps.loops(stmts))
+
+    def offset(self, slot: Expr) -> Expr:
+        """Offset of the first lane of the current step in panel number ``slot``."""
+        line = build.add(build.mul(slot, build.const(self.steps.count)), self.steps.position())
+        return build.mul(line, build.const(self.width))
+
+    def vector(self, slot: Expr, lane: int, lanes: int) -> Load:
+        """Lanes of the current step."""
+        index = build.add(self.offset(slot), build.const(lane))
+        return Load(self.buffer, index, VType(self.dtype, lanes))
+
+
+def _lanes(low: int, high: int, store: Store) -> For:
+    return For("lane", build.const(low), build.const(high), (store,), kind=LoopKind.VECTOR)
