@@ -191,6 +191,8 @@ def _on_bools(writer: Writer, op: str, args: Sequence[Value], result: VType) -> 
     match op:
         case "ceil" | "floor" | "round" | "abs" | "neg" | "relu" | "sign":
             return first
+        case "bit_not":
+            return _value(writer, f"xor {first.typed}, {_true(kind)}", kind)
         case "max":
             return _value(writer, f"or {first.typed}, {args[1].text}", kind)
         case "min" | "mul" | "div":
