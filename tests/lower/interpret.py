@@ -155,16 +155,32 @@ def _divide(a: Any, b: Any) -> Any:
     return np.where(b == 0, 0, np.where((a < 0) != (safe < 0), -quotient, quotient))
 
 
+def _relu(a: Any) -> Any:
+    return np.where(a < 0, 0, a)
+
+
+def _fma(a: Any, b: Any, c: Any) -> Any:
+    return a * b + c
+
+
+def _same(a: Any) -> Any:
+    return a
+
+
+def _recip(a: Any) -> Any:
+    return 1 / a
+
+
 FOLDS: dict[str, Any] = {"add": np.sum, "mul": np.prod, "max": np.max, "min": np.min}
 OPS: dict[str, Any] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide, "neg": np.negative,
-    "max": np.maximum, "min": np.minimum, "abs": np.abs, "relu": lambda a: np.where(a < 0, 0, a),
+    "max": np.maximum, "min": np.minimum, "abs": np.abs, "relu": _relu,
     "cmp_eq": np.equal, "cmp_ne": np.not_equal, "cmp_lt": np.less, "cmp_gt": np.greater,
     "cmp_le": np.less_equal, "cmp_ge": np.greater_equal, "cond": np.where,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not,
     "bit_and": np.bitwise_and, "bit_or": np.bitwise_or, "bit_xor": np.bitwise_xor,
     "bit_left": np.left_shift, "bit_right": np.right_shift, "floor_div": np.floor_divide,
     "floor_mod": np.mod, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh,
-    "fma": lambda a, b, c: a * b + c, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
-    "cast": lambda a: a, "recip": lambda a: 1 / a,
+    "fma": _fma, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
+    "cast": _same, "recip": _recip,
 }  # fmt: skip

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.lower.interpret import run_module
+from tests.lower.interpret import numpy_dtype, run_module
 from tilec.dtypes import F16, F32, I8, I32, I64, U32, U64, DType
+from tilec.kernel.verify import verify
 from tilec.lower.pipeline import lower_program
 from tilec.tensor.ir import (
     ArgSort,
@@ -34,7 +35,9 @@ def run(node: Node, inputs: dict[str, tuple[DType, NDArray[Any]]]) -> NDArray[An
         (Output(node.name, node.name),),
     )
     flat = {name: array.reshape(-1) for name, (_, array) in inputs.items()}
-    (result,) = run_module(lower_program(program), flat)
+    module = lower_program(program)
+    verify(module)
+    (result,) = run_module(module, flat)
     return result.reshape([int(str(size)) for size in node.type.shape])
 
 
@@ -42,24 +45,18 @@ def run(node: Node, inputs: dict[str, tuple[DType, NDArray[Any]]]) -> NDArray[An
 @pytest.mark.parametrize("rest", [(), (5,), (3, 17)])
 def test_gather_clamps(rows_dtype: DType, rest: tuple[int, ...]) -> None:
     data = np.random.default_rng(0).normal(size=(4, *rest)).astype(np.float32)
-    low = 0 if rows_dtype == U64 else -3
-    high = 2**64 - 1 if rows_dtype == U64 else 7
-    rows = np.array(
-        [[0, 3, 2], [low, high, 1]], rows_dtype.name.replace("i", "int").replace("u", "u")
-    )
-    rows = rows.astype(
-        {"i8": "int8", "i32": "int32", "i64": "int64", "u64": "uint64"}[rows_dtype.name]
-    )
+    kind = numpy_dtype(rows_dtype)
+    low, high = (0, 2**64 - 1) if rows_dtype == U64 else (-3, 7)
+    rows = np.array([[0, 3, 2], [low, high, 1]], kind)
     node = Gather("O", TensorType(F32, (2, 3, *rest)), "D", "R")
     result = run(node, {"D": (F32, data), "R": (rows_dtype, rows)})
-    positions = np.array([[0, 3, 2], [0, 3, 1]])
-    np.testing.assert_array_equal(result, data[positions])
+    expected: NDArray[np.float32] = data[np.array([[0, 3, 2], [0, 3, 1]])]
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("dtype", [F32, F16, I8])
 def test_scatter_adds(dtype: DType) -> None:
-    kind = {"f32": "float32", "f16": "float16", "i8": "int8"}[dtype.name]
-    updates = (np.arange(6 * 19).reshape(6, 19) % 50).astype(kind)
+    updates = (np.arange(6 * 19).reshape(6, 19) % 50).astype(numpy_dtype(dtype))
     rows = np.array([1, 0, 1, 9, -4, 1], np.int32)
     node = Scatter("O", TensorType(dtype, (3, 19)), "E", "R")
     result = run(node, {"E": (dtype, updates), "R": (I32, rows)})
