@@ -145,6 +145,8 @@ class Compiler:
         if self._speed == 0:
             return module
         options = binding.create_pipeline_tuning_options(speed_level=self._speed)
+        # Kernel IR says what is a vector. Left on, LLVM's own vectorisers cost nothing on such
+        # code (measured), but what a loop without vectors is worth could no longer be seen.
         options.loop_vectorization = False
         options.slp_vectorization = False
         builder = binding.create_pass_builder(self._machine, options)
