@@ -29,12 +29,16 @@ them against ``pyproject.toml``."""
 class Runner(Protocol):
     """Loaded code of one module, ready to run. Safe to call from several threads at once."""
 
-    def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    def run(
+        self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
+    ) -> None:
         """Run the module once.
 
         Args:
             inputs: Address of the first element of each input, in the module's order.
             outputs: The same for each output.
+            num_threads: Threads that the call may use; by default as many as the backend finds
+                right. Results do not depend on it.
         """
         ...
 

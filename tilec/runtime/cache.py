@@ -41,8 +41,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ABANDONED_SECONDS = 3600
 # Trimming goes a little further than it must, so that it is not needed again at once.
 _TRIM_TO = 0.9
-# Other processes write too: look at the folder again after this many entries of our own.
-_WRITES_BETWEEN_SCANS = 256
+# Other processes write too: look at the folder again when this process alone has used up this part
+# of the room that was left when it last looked.
+_ROOM_BETWEEN_SCANS = 1 / 16
 
 _Result = TypeVar("_Result")
 
@@ -89,9 +90,8 @@ class DiskCache:
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._warned: set[str] = set()
-        # Size of the folder as far as this process knows; None before the first look.
-        self._known_bytes: int | None = None
-        self._writes = 0
+        # Bytes that this process may still write before it looks at the folder.
+        self._before_scan = 0.0
 
     def get(self, key: str) -> Contents | None:
         """The entry under ``key``, or None when there is none that can be trusted."""
@@ -169,8 +169,6 @@ class DiskCache:
                     removed += folder.remove(facts.name) and not _is_temporary(facts)
             return removed
 
-        with self._lock:
-            self._known_bytes = None
         return self._maintain(remove_all, 0)
 
     def verify(self) -> CacheReport:
@@ -209,13 +207,10 @@ class DiskCache:
 
     def _account(self, folder: Folder, size: int) -> None:
         with self._lock:
-            self._writes += 1
-            known = self._known_bytes
-            if known is not None:
-                self._known_bytes = known = known + size
-            due = self._writes % _WRITES_BETWEEN_SCANS == 0
-            if known is None or known > self.limit_bytes or due:
-                self._known_bytes = self._trim(folder)
+            self._before_scan -= size
+            if self._before_scan <= 0:
+                room = self.limit_bytes - self._trim(folder)
+                self._before_scan = room * _ROOM_BETWEEN_SCANS
 
     def _trim(self, folder: Folder) -> int:
         """Remove the entries that are unused for longest; returns the bytes that remain."""

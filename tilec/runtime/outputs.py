@@ -108,9 +108,8 @@ def _destination(name: str, value: object, result: Result) -> Destination:
             f"{name} has shape {target.shape}, but {result.name} has shape {result.shape}"
         )
     if target.dtype != result.dtype:
-        raise TileTypeError(
-            f"{name} has dtype {target.dtype.name}, but {result.name} is {result.dtype.name}"
-        )
+        found = target.dtype.name if target.dtype.isnative else target.dtype.str
+        raise TileTypeError(f"{name} has dtype {found}, but {result.name} is {result.dtype.name}")
     if not target.flags.writeable:
         raise ArgumentError(f"{name} is read-only")
     if _meets_itself(target):
