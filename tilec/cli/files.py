@@ -48,9 +48,7 @@ def read_value(text: str, name: str, declared: str | None) -> Value:
     path, member = _split_member(body)
     if path.suffix.lower() in IMAGES:
         return _read_image(path, wanted)
-    array = (
-        _read_npz(path, member or name, member is not None) if _is_npz(path) else _read_npy(path)
-    )
+    array = _read_npz(path, member or name, member is not None) if is_npz(path) else _read_npy(path)
     return array if dtype is None else array.astype(numpy_dtype(BY_NAME[dtype]))
 
 
@@ -120,12 +118,13 @@ def _split_dtype(text: str) -> tuple[str, str | None]:
 
 def _split_member(text: str) -> tuple[Path, str | None]:
     body, colon, member = text.rpartition(":")
-    if colon and _is_npz(Path(body)) and not Path(text).exists():
+    if colon and is_npz(Path(body)) and not Path(text).exists():
         return Path(body), member
     return Path(text), None
 
 
-def _is_npz(path: Path) -> bool:
+def is_npz(path: Path) -> bool:
+    """True for the path of a file of several arrays."""
     return path.suffix.lower() == ".npz"
 
 

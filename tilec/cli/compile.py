@@ -1,0 +1,246 @@
+"""``tilec compile``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import tilec
+from tilec.cli.program import complete_stage, program_options, read_source, target_option
+from tilec.cli.report import print_code, print_table
+from tilec.cli.specs import inputs_from_options, parse_numbers, parse_shapes
+from tilec.errors import TargetError
+from tilec.options import Options, read_environment
+from tilec.version import __version__
+
+if TYPE_CHECKING:
+    from tilec.program.pipeline import PassEvent
+
+# Suffix and Pygments lexer of the stages; others are written under their own name.
+_SUFFIXES = {"llvm": "ll", "asm": "s", "opencl": "cl", "python": "py"}
+_LEXERS = {"tile": "tile", "llvm": "llvm", "asm": "gas", "opencl": "c", "python": "python"}
+
+
+@click.command("compile")
+@click.argument("file", required=False, type=click.Path(), metavar="[FILE | -]")
+@program_options
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=SIZES:DTYPE",
+    help="Sizes and dtype of an input, e.g. A=1024x1024:f32, or S=:f32 for a scalar. Once per "
+    "input; an input whose sizes follow from the others may be left out. The dtype is f32 unless "
+    "the program or this says otherwise.",
+)
+@click.option(
+    "--set",
+    "numbers",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="The value of a scalar input that the program uses as a size.",
+)
+@target_option
+@click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU to compile for.")
+@click.option(
+    "--emit",
+    metavar="STAGE[,STAGE...]",
+    shell_complete=complete_stage,
+    help="What to print: tile, tensor, kernel, and what the target adds (llvm, asm). "
+    "[default: kernel; with -o all]",
+)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write each stage to a file in this folder instead.",
+)
+@click.option(
+    "--print-after",
+    "after",
+    multiple=True,
+    metavar="PASS",
+    help="Print what this pass made ('all': every pass). May be given several times.",
+)
+@click.option("--time-passes", is_flag=True, help="Show how long each pass took.")
+@click.option("--disable", multiple=True, metavar="PASS", help="Leave this pass out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    file: str | None,
+    expression: str | None,
+    function_name: str | None,
+    shapes: tuple[str, ...],
+    numbers: tuple[str, ...],
+    target: str | None,
+    cpu: str | None,
+    emit: str | None,
+    folder: Path | None,
+    after: tuple[str, ...],
+    time_passes: bool,
+    disable: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Compile a Tile program and print what the compiler made of it.
+
+    FILE holds the program; '-' reads it from standard input.
+
+    \b
+    Examples:
+      tilec compile matmul.tile --shape A=1024x1024:f32 --shape B=1024x1024:f32
+      tilec compile -e 'C[i] = +(A[i, k])' --shape A=64x1000 --emit tensor,asm
+      tilec compile matmul.tile --emit tile            # canonical text; needs no sizes
+      tilec compile photo.tile --function blur --shape P=427x640x3 --shape G=15 -o out
+    """
+    source = read_source(file, expression)
+    function = tilec.function(source, name=function_name)
+    options = _options(target, cpu, disable)
+    wanted = _stages(emit, options.target, everything=folder is not None, none=bool(after))
+    log = _Log(after, time_passes)
+
+    if wanted == ("tile",) and not shapes and not log.is_wanted:
+        texts, executable = {"tile": function.source}, None
+    else:
+        inputs = inputs_from_options(function, parse_shapes(shapes), parse_numbers(numbers))
+        observe = log.add if log.is_wanted else None
+        executable = function.compile(*inputs, options=options, observe=observe)
+        log.check()
+        texts = {stage: executable.source(stage) for stage in wanted}
+
+    name = function.name or "program"
+    written = {} if folder is None else _write(folder, name, texts)
+    if as_json:
+        click.echo(json.dumps(_facts(name, executable, texts, written, log), indent=2))
+        return
+    for path in written.values():
+        click.echo(path)
+    log.print_texts()
+    if folder is None:
+        _print_stages(texts, headings=len(texts) > 1 or bool(after))
+    if time_passes:
+        log.print_times()
+
+
+@dataclass(slots=True)
+class _Log:
+    """What the passes reported."""
+
+    after: tuple[str, ...]
+    timed: bool
+    events: list[tuple[str, str, float, str | None]] = field(
+        default_factory=list[tuple[str, str, float, str | None]]
+    )
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.timed or bool(self.after)
+
+    def add(self, event: PassEvent) -> None:
+        shown = "all" in self.after or event.name in self.after
+        text = event.text() if shown else None
+        self.events.append((event.name, event.subject, event.seconds, text))
+
+    def check(self) -> None:
+        """A pass that has not run is a slip of the finger."""
+        ran = dict.fromkeys(name for name, _, _, _ in self.events)
+        for name in self.after:
+            if name not in ran and name != "all":
+                raise click.UsageError(
+                    f"--print-after {name}: there is no such pass; those that ran are "
+                    f"{', '.join(ran)}"
+                )
+
+    def print_texts(self) -> None:
+        for name, subject, _, text in self.events:
+            if text is not None:
+                _print_heading(f"{subject} after {name}")
+                print_code(text, None)
+
+    def print_times(self) -> None:
+        rows = [(name, subject, f"{1e3 * s:.2f}") for name, subject, s, _ in self.events]
+        rows.append(("total", "", f"{1e3 * sum(s for _, _, s, _ in self.events):.2f}"))
+        print_table(("pass", "on", "ms"), rows, right=(2,), err=True)
+
+
+def _options(target: str | None, cpu: str | None, disable: Sequence[str]) -> Options:
+    options = read_environment().options
+    return replace(options, target=target or options.target, cpu=cpu, disable=tuple(disable))
+
+
+def _stages(emit: str | None, target: str, *, everything: bool, none: bool) -> tuple[str, ...]:
+    found = {info.name: info for info in tilec.targets()}
+    if target not in found:
+        raise click.UsageError(f"there is no target {target!r}; the targets are {', '.join(found)}")
+    if not found[target].available:
+        raise TargetError(f"the target {target} cannot be used: {found[target].details}")
+    known = found[target].stages
+    if emit is None:
+        default = "kernel" if "kernel" in known else known[-1]
+        return known if everything else () if none else (default,)
+    wanted = tuple(stage.strip() for stage in emit.split(","))
+    for stage in wanted:
+        if stage not in known:
+            raise click.UsageError(
+                f"--emit {stage}: there is no such stage; for the target {target} "
+                f"they are {', '.join(known)}"
+            )
+    return tuple(dict.fromkeys(wanted))
+
+
+def _write(folder: Path, name: str, texts: Mapping[str, str]) -> dict[str, str]:
+    stem = name.replace("'", "_prime")
+    written: dict[str, str] = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stage, text in texts.items():
+            path = folder / f"{stem}.{_SUFFIXES.get(stage, stage)}"
+            path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+            written[stage] = str(path)
+    except OSError as error:
+        raise click.UsageError(f"cannot write to {folder}: {error.strerror}") from error
+    return written
+
+
+def _print_stages(texts: Mapping[str, str], *, headings: bool) -> None:
+    for stage, text in texts.items():
+        if headings:
+            _print_heading(stage)
+        print_code(text, _LEXERS.get(stage))
+
+
+def _print_heading(text: str) -> None:
+    print_code(f"==> {text} <==", None)
+
+
+def _facts(
+    name: str,
+    executable: tilec.Executable | None,
+    texts: Mapping[str, str],
+    written: Mapping[str, str],
+    log: _Log,
+) -> dict[str, object]:
+    facts: dict[str, object] = {"version": __version__, "function": name}
+    if executable is not None:
+        facts["target"] = executable.target
+        for group in ("inputs", "outputs"):
+            facts[group] = [
+                {"name": each, "dtype": spec.dtype.name, "shape": list(spec.shape)}
+                for each, spec in getattr(executable, group)
+            ]
+        facts["kernels"] = [
+            {"name": kernel.name, "header": list(kernel.header)} for kernel in executable.kernels
+        ]
+    facts["stages"] = dict(written or texts)
+    if log.is_wanted:
+        facts["passes"] = [
+            {"name": each, "on": subject, "seconds": seconds}
+            | ({} if text is None else {"text": text})
+            for each, subject, seconds, text in log.events
+        ]
+    return facts
