@@ -122,6 +122,19 @@ def frontend(source: Source, wanted: str | None) -> Frontend:
     return found
 
 
+def function_names(source: Source) -> tuple[str | None, ...]:
+    """Names of the functions of a text, in order; None for one without a name.
+
+    Raises:
+        UserError: the text is wrong, in whichever function.
+    """
+    from tilec.lang.check import check_file
+    from tilec.lang.parse import parse
+
+    with compiler_lock():
+        return tuple(function.name for function in check_file(parse(source)))
+
+
 def read_source(given: object) -> Source:
     """The text that a caller gave, as a string, a ``Source`` or the path of a file.
 

@@ -14,7 +14,7 @@ from tilec.options import Options, read_environment
 from tilec.program.boundary import compiler_lock, public
 from tilec.program.engine import engine
 from tilec.program.executable import Executable, plain_numbers
-from tilec.program.frontend import Frontend, frontend, read_source
+from tilec.program.frontend import Frontend, frontend, function_names, read_source
 from tilec.program.header import Parameter
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, spec_of, take
@@ -55,6 +55,17 @@ def function(source: str | PathLike[str] | Source, *, name: str | None = None) -
         (2, 3)
     """
     return Function(frontend(read_source(source), name), {})
+
+
+@public
+def functions(source: str | PathLike[str] | Source) -> tuple[Function, ...]:
+    """Parse and check a text, and give every function of it, in order.
+
+    Raises:
+        UserError: the text is wrong, in whichever function.
+    """
+    text = read_source(source)
+    return tuple(Function(frontend(text, name), {}) for name in function_names(text))
 
 
 class Function:
@@ -195,7 +206,7 @@ class Function:
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._passed))
         bound = f", with {', '.join(self._bound)} bound" if self._bound else ""
-        return f"<tilec.Function {self._title()}({inputs}) -> ({', '.join(self.outputs)}){bound}>"
+        return f"<tilec.Function {self.name or ''}({inputs}) -> ({', '.join(self.outputs)}){bound}>"
 
     def _signature(self, values: tuple[object, ...]) -> Signature | None:
         if not self._specialised:
