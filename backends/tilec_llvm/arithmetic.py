@@ -7,10 +7,10 @@ from typing import Final
 
 from tilec.dtypes import BOOL, F32, F64, I32, DType, Kind, integer_range
 from tilec.errors import InternalError
-from tilec.kernel.ir import CONDITION, INDEX, VType
+from tilec.kernel.ir import CONDITION, VType
 from tilec_llvm import math
 from tilec_llvm.casts import cast, truth, widen
-from tilec_llvm.types import NARROW, literal, register, suffix, vector
+from tilec_llvm.types import is_narrow, literal, register, suffix, vector
 from tilec_llvm.writer import Value, Writer, known_index
 
 _COMPARE: Final = {
@@ -66,9 +66,9 @@ def apply(writer: Writer, op: str, args: Sequence[Value], result: VType) -> Valu
 def _typed(writer: Writer, op: str, args: Sequence[Value], result: VType) -> Value:
     """Operations that differ by the kind of their operands."""
     dtype = args[0].type.dtype
-    if dtype in NARROW:
+    if is_narrow(dtype):
         widened = [widen(writer, arg) for arg in args]
-        kind = VType(F32 if result.dtype in NARROW else result.dtype, result.lanes)
+        kind = VType(F32 if is_narrow(result.dtype) else result.dtype, result.lanes)
         return cast(writer, _typed(writer, op, widened, kind), result.dtype)
     if op in _COMPARE:
         kinds = _COMPARE[op]
@@ -306,9 +306,9 @@ def _shift(writer: Writer, op: str, value: Value, count: Value) -> Value:
 
 def _fold_index(op: str, args: Sequence[Value]) -> Value | None:
     """Index arithmetic on constants, which unrolled loops are full of."""
-    if len(args) != 2 or any(arg.known is None or arg.type != INDEX for arg in args):
+    if len(args) != 2 or args[0].type.lanes > 1 or args[0].type.dtype.name != "i64":
         return None
-    left, right = (arg.known for arg in args)
+    left, right = args[0].known, args[1].known
     if left is None or right is None:
         return None
     if op in _INDEX_FOLDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I64, U64, DType, Kind
 from tilec.kernel.ir import VType
 from tilec_llvm.half import from_half, to_half
-from tilec_llvm.types import NARROW, element, literal, register, splat, vector
+from tilec_llvm.types import element, is_narrow, literal, register, splat, vector
 from tilec_llvm.writer import Value, Writer
 
 
@@ -16,9 +16,9 @@ def cast(writer: Writer, value: Value, dtype: DType) -> Value:
         return value
     if dtype == BOOL:
         return truth(writer, value)
-    if source in NARROW:
+    if is_narrow(source):
         return cast(writer, widen(writer, value), dtype)
-    if dtype in NARROW:
+    if is_narrow(dtype):
         return _narrow(writer, value, dtype)
     if source.is_float and dtype.is_float:
         return _convert(writer, "fpext" if dtype == F64 else "fptrunc", value, dtype)
@@ -39,7 +39,7 @@ def truth(writer: Writer, value: Value) -> Value:
     kind = VType(BOOL, value.type.lanes)
     if value.type.dtype == BOOL:
         return value
-    if value.type.dtype in NARROW:
+    if is_narrow(value.type.dtype):
         value = widen(writer, value)
     zero = literal(0, value.type)
     op = "fcmp une" if value.type.dtype.is_float else "icmp ne"

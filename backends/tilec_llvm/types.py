@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import struct
 
-from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
+from tilec.dtypes import DType, Kind
 from tilec.kernel.ir import VType
 
-NARROW = (F16, BF16)
-"""Floats that are held as integers and computed in f32."""
+_FLOATS = {"f32": "float", "f64": "double"}
 
-_FLOATS = {F32: "float", F64: "double"}
+# Types are looked up by name: this runs once per expression, and comparing a name is the cheapest.
+
+
+def is_narrow(dtype: DType) -> bool:
+    """Whether values are held as integers and computed in f32."""
+    return dtype.name in ("f16", "bf16")
 
 
 def element(dtype: DType) -> str:
     """LLVM type of one lane in a register."""
     if dtype.kind is Kind.BOOL:
         return "i1"
-    return _FLOATS.get(dtype, f"i{dtype.bits}")
+    return _FLOATS.get(dtype.name) or f"i{dtype.bits}"
 
 
 def stored_element(dtype: DType) -> str:
@@ -53,6 +57,8 @@ def suffix(scalar: str, lanes: int) -> str:
 
 def literal(value: float, kind: VType) -> str:
     """``value`` rounded to the dtype of ``kind``, in every lane."""
+    if kind.lanes == 1 and kind.dtype.name == "i64":
+        return _wrapped(int(value), 64)
     return splat(_scalar(value, kind.dtype), element(kind.dtype), kind.lanes)
 
 
@@ -69,16 +75,21 @@ def constant_vector(texts: list[str], scalar: str) -> str:
 def _scalar(value: float, dtype: DType) -> str:
     if dtype.kind is Kind.BOOL:
         return "true" if value else "false"
-    if dtype == F16:
+    if dtype.name == "f16":
         return str(struct.unpack("<h", _half(float(value)))[0])
-    if dtype == BF16:
+    if dtype.name == "bf16":
         return str(_bf16(float(value)))
-    if dtype == F32:
+    if dtype.name == "f32":
         value = _single(float(value))
     if dtype.is_float:
         return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-    wrapped = int(value) & ((1 << dtype.bits) - 1)
-    return str(wrapped - (1 << dtype.bits) if wrapped >> (dtype.bits - 1) else wrapped)
+    return _wrapped(int(value), dtype.bits)
+
+
+def _wrapped(value: int, bits: int) -> str:
+    """LLVM prints integers as signed ones."""
+    half = 1 << (bits - 1)
+    return str((value + half) % (half << 1) - half)
 
 
 def _half(value: float) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tilec.kernel.ir import INDEX, VType
 from tilec_llvm.math import Definition
-from tilec_llvm.types import literal, register
+from tilec_llvm.types import register
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,7 @@ class Abilities:
     half: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """An operand: a constant or the name of an instruction, and what it is.
 
     ``known`` is the value of an index that is a constant.
@@ -46,7 +46,7 @@ class Value:
 
 def known_index(value: int) -> Value:
     """An index constant."""
-    return Value(literal(value, INDEX), INDEX, value)
+    return Value(str(value), INDEX, value)
 
 
 @dataclass(slots=True)
