@@ -10,12 +10,13 @@ from tilec.options import Options
 from tilec.runtime.backend import Runner
 from tilec_llvm.emit import emit_module
 from tilec_llvm.jit import LlvmRunner
+from tilec_llvm.pool import ParallelRunner
 from tilec_llvm.target import compiler, processor, versions
 
-# Code is: magic, bytes of workspace, number of parts, length of each; the object file; the
-# constants.
+# Code is: magic, bytes of workspace, whether it is parallel, further bytes of workspace per thread,
+# number of parts, length of each; the object file; the constants.
 _MAGIC = b"tilecobj"
-_HEAD = struct.Struct("<8sQQ")
+_HEAD = struct.Struct("<8sQQQQ")
 
 
 class LlvmBackend:
@@ -35,7 +36,8 @@ class LlvmBackend:
         emitted = emit_module(module, target.abilities)
         image = target.object_code(emitted.text, verify=options.debug)
         parts = (image, *emitted.constants)
-        head = _HEAD.pack(_MAGIC, emitted.workspace_bytes, len(parts))
+        needs = (emitted.workspace_bytes, emitted.is_parallel, emitted.worker_bytes)
+        head = _HEAD.pack(_MAGIC, *needs, len(parts))
         sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
         return b"".join((head, sizes, *parts))
 
@@ -57,7 +59,7 @@ class LlvmBackend:
         """Make compiled code runnable; the workspace it needs is noted in the code."""
         if len(code) < _HEAD.size:
             raise InternalError(f"the code of {module_name} is cut off")
-        magic, needed, count = _HEAD.unpack_from(code)
+        magic, needed, is_parallel, worker_bytes, count = _HEAD.unpack_from(code)
         if magic != _MAGIC:
             raise InternalError(f"the code of {module_name} is not of this backend")
         sizes = struct.unpack_from(f"<{count}Q", code, _HEAD.size)
@@ -66,4 +68,7 @@ class LlvmBackend:
         for size in sizes:
             parts.append(code[at : at + size])
             at += size
-        return LlvmRunner(parts[0], module_name, max(needed, workspace_bytes), parts[1:])
+        needed = max(needed, workspace_bytes)
+        if is_parallel:
+            return ParallelRunner(parts[0], module_name, needed, parts[1:], worker_bytes)
+        return LlvmRunner(parts[0], module_name, needed, parts[1:])

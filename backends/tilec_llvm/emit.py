@@ -2,13 +2,14 @@
 
 The entry point is ``void NAME(ptr args, ptr workspace)``; ``args`` is an array of pointers: the
 inputs, the outputs, then the large constants, which travel beside the object code. Every kernel
-is a function of its own, whose pointers do not alias as far as memory is written.
+is a function of its own, whose pointers do not alias as far as memory is written. A module with
+parallel loops takes ``i32 threads`` besides, and calls ``tilec_parallel`` of ``pool_ir.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
@@ -31,6 +32,14 @@ from tilec_llvm import expressions, memory
 from tilec_llvm.expressions import Names
 from tilec_llvm.math import Definition
 from tilec_llvm.memory import Place
+from tilec_llvm.parallel import (
+    DECLARATION,
+    Capture,
+    Context,
+    Uses,
+    parallel_loops,
+    private_buffers,
+)
 from tilec_llvm.types import stored
 from tilec_llvm.writer import Abilities, Value, Writer, known_index
 
@@ -60,24 +69,29 @@ class Emitted:
         text: LLVM IR.
         workspace_bytes: Workspace, scratch buffers of the kernels included.
         constants: Bytes of the constants whose addresses follow those of the outputs.
+        is_parallel: The entry point takes the number of threads.
+        worker_bytes: Further workspace per thread.
     """
 
     text: str
     workspace_bytes: int
     constants: tuple[bytes, ...]
+    is_parallel: bool = False
+    worker_bytes: int = 0
 
 
 def emit_module(module: Module, abilities: Abilities) -> Emitted:
     """Print a module."""
     functions: list[str] = []
     definitions: dict[str, Definition] = {}
-    loops = _Metadata()
-    scratch = 0
+    scratch = worker_bytes = 0
+    is_parallel = any(any(parallel_loops(kernel.body)) for kernel in module.kernels)
     for kernel in module.kernels:
-        writer = _KernelWriter(kernel, loops, abilities)
+        writer = _KernelWriter(kernel, abilities)
         functions.append(writer.function(_aligned_params(module, kernel)))
         definitions.update(writer.code.definitions)
         scratch = max(scratch, writer.scratch_bytes)
+        worker_bytes = max(worker_bytes, writer.worker_bytes)
     base = _round_up(module.workspace_bytes)
     small = tuple(c for c in module.constants if len(c.data) <= INLINE_CONSTANT_BYTES)
     large = tuple(c for c in module.constants if len(c.data) > INLINE_CONSTANT_BYTES)
@@ -85,40 +99,30 @@ def emit_module(module: Module, abilities: Abilities) -> Emitted:
         [
             "".join(f"{_constant(item)}\n" for item in small),
             *(item.text for item in definitions.values()),
+            *([DECLARATION] if is_parallel else []),
             *functions,
-            _entry(module, large, base),
+            _entry(module, large, base, scratch if is_parallel else None),
             _ATTRIBUTES,
-            *loops.lines,
-            "",
         ]
     )
-    return Emitted(text, base + scratch, tuple(item.data for item in large))
-
-
-@dataclass(slots=True)
-class _Metadata:
-    """Loop metadata, numbered through the module."""
-
-    lines: list[str] = field(default_factory=list[str])
-
-    def loop(self) -> str:
-        """A node that keeps LLVM's own vectoriser away: kernel IR has its vectors already."""
-        if not self.lines:
-            self.lines.append('!0 = !{!"llvm.loop.vectorize.enable", i1 false}')
-        number = len(self.lines)
-        self.lines.append(f"!{number} = distinct !{{!{number}, !0}}")
-        return f"!{number}"
+    constants = tuple(item.data for item in large)
+    return Emitted(text, base + scratch, constants, is_parallel, worker_bytes)
 
 
 class _KernelWriter:
-    """Writes one kernel."""
+    """Writes one kernel, or with ``divides`` false the body of one of its parallel loops."""
 
-    def __init__(self, kernel: Kernel, loops: _Metadata, abilities: Abilities) -> None:
+    def __init__(self, kernel: Kernel, abilities: Abilities, *, divides: bool = True) -> None:
         self.kernel = kernel
-        self.loops = loops
+        self.divides = divides
+        self.private = private_buffers(kernel) if divides else frozenset[str]()
         self.code = Writer(abilities)
         self.scratch_bytes = 0
+        self.worker_bytes = 0
         self.places: dict[str, Place] = {}
+        self.attributes: dict[str, str] = {}
+        self.contexts: list[str] = []
+        self.outlined: list[str] = []
 
     def function(self, aligned: frozenset[int]) -> str:
         """The definition of the kernel."""
@@ -126,16 +130,23 @@ class _KernelWriter:
         for position, buffer in enumerate(self.kernel.params):
             name = self.code.fresh(buffer.name)
             self.places[buffer.name] = Place(buffer, name)
-            params.append(f"{_param(buffer, aligned=position in aligned)} {name}")
+            self.attributes[buffer.name] = _attributes(buffer, aligned=position in aligned)
+            params.append(f"ptr {self.attributes[buffer.name]} {name}")
         params.append(f"ptr noalias align {ALIGN} %scratch")
+        if any(parallel_loops(self.kernel.body)):
+            params += [f"ptr noalias align {ALIGN} %workers", "i32 %threads"]
         for buffer in self.kernel.locals:
-            self.places[buffer.name] = Place(buffer, self._scratch(buffer))
+            if buffer.name not in self.private:
+                self.places[buffer.name] = Place(buffer, self._scratch(buffer))
+                self.attributes[buffer.name] = f"noalias align {ALIGN}"
         self._block(self.kernel.body, {})
         header = "".join(f"; {line}\n" for line in self.kernel.header)
-        body = "\n".join(self.code.lines)
-        name = _quoted(self.kernel.name)
+        return header + "\n".join([*self.outlined, self._defined(self.kernel.name, params)])
+
+    def _defined(self, name: str, params: list[str]) -> str:
+        body = "\n".join([*self.contexts, *self.code.lines])
         return (
-            f"{header}define internal void {name}({', '.join(params)}) #0 {{\n"
+            f"define internal void {_quoted(name)}({', '.join(params)}) #0 {{\n"
             f"entry:\n{body}\n  ret void\n}}\n"
         )
 
@@ -197,16 +208,23 @@ class _KernelWriter:
         code.open(join)
 
     def _for(self, loop: For, values: Mapping[str, Value]) -> None:
-        """A loop whose test stands at its end, behind a guard where it may run not at all."""
-        code = self.code
         start, stop = self._value(loop.start, values), self._value(loop.stop, values)
+        divided = self.divides and loop.kind is LoopKind.PARALLEL
         if start.known is not None and stop.known is not None:
             trips = range(start.known, stop.known, loop.step)
             if len(trips) == 0:
                 return
-            if len(trips) == 1 or loop.kind is LoopKind.UNROLL:
+            if not divided and (len(trips) == 1 or loop.kind is LoopKind.UNROLL):
                 self._unrolled(loop, trips, values)
                 return
+        if divided:
+            self._parallel(loop, start, stop, values)
+        else:
+            self._loop(loop, start, stop, values)
+
+    def _loop(self, loop: For, start: Value, stop: Value, values: Mapping[str, Value]) -> None:
+        """A loop whose test stands at its end, behind a guard where it may run not at all."""
+        code = self.code
         head, done = code.label("loop"), code.label("done")
         if start.known is None or stop.known is None:
             runs = code.pure(f"icmp slt {start.typed}, {stop.text}")
@@ -221,11 +239,69 @@ class _KernelWriter:
             self._block(loop.body, {**values, loop.var: Value(variable, INDEX)})
             code.do(f"{following} = add nsw i64 {variable}, {loop.step}")
             again = code.pure(f"icmp slt i64 {following}, {stop.text}")
-            node = self.loops.loop()
-            code.do(f"br i1 {again}, label %{head}, label %{done}, !llvm.loop {node}")
+            code.do(f"br i1 {again}, label %{head}, label %{done}")
         entering = f"[ {start.text}, %{before} ], [ {following}, %{code.block} ]"
         code.lines.insert(at, f"  {variable} = phi i64 {entering}")
         code.open(done)
+
+    def _parallel(self, loop: For, start: Value, stop: Value, values: Mapping[str, Value]) -> None:
+        """A loop that the pool runs; see ``parallel.py``."""
+        body = _KernelWriter(self.kernel, self.code.abilities, divides=False)
+        uses = Uses().block(loop.body)
+        captures: list[Capture] = []
+        for buffer in (
+            held for held in self.kernel.buffers().values() if held.name in uses.buffers
+        ):
+            if buffer.name in self.private:
+                body.places[buffer.name] = Place(buffer, body._scratch(buffer))
+                continue
+            name, outer = body.code.fresh(buffer.name), self.places[buffer.name].pointer
+            captures.append(Capture("ptr", outer, name, self.attributes[buffer.name]))
+            body.places[buffer.name] = Place(buffer, name)
+        known: dict[str, Value] = {}
+        for variable in (name for name in uses.variables if name in values):
+            known[variable] = value = values[variable]
+            if value.text.startswith("%"):
+                name = body.code.fresh(variable)
+                captures.append(Capture(value.llvm, value.text, name))
+                known[variable] = Value(name, value.type)
+        first = start.text
+        if first.startswith("%"):
+            first = body.code.fresh("start")
+            captures.append(Capture("i64", start.text, first))
+        params = [capture.parameter for capture in captures]
+        params += ["i64 %first", "i64 %last", f"ptr noalias align {ALIGN} %scratch"]
+        captures.append(Capture("ptr", "%workers", body.code.fresh("workers")))
+        body._loop(loop, Value("%first", INDEX), Value("%last", INDEX), known)
+
+        symbol = f"{self.kernel.name}.parallel.{len(self.outlined)}"
+        inner = f"{symbol}.body"
+        context = Context(tuple(captures))
+        divided = context.range_function(
+            _quoted(symbol), _quoted(inner), first, loop.step, body.scratch_bytes
+        )
+        title = f"; parallel loop {loop.var} of {self.kernel.name}\n"
+        self.outlined.append(f"{title}{body._defined(inner, params)}\n{divided}")
+        self.worker_bytes = max(self.worker_bytes, body.scratch_bytes)
+        self.code.definitions.update(body.code.definitions)
+        self._fork(context, _quoted(symbol), self._iterations(loop, start, stop))
+
+    def _fork(self, context: Context, function: str, iterations: str) -> None:
+        pointer = self.code.fresh("context")
+        self.contexts.append(f"  {pointer} = alloca {context.kind}, align {ALIGN}")
+        self.code.lines.extend(context.fill(pointer))
+        passed = f"ptr {function}, ptr {pointer}, i64 {iterations}, i32 %threads"
+        self.code.do(f"call void @tilec_parallel({passed})")
+
+    def _iterations(self, loop: For, start: Value, stop: Value) -> str:
+        """How often a loop runs; not above 0 when it does not."""
+        if start.known is not None and stop.known is not None:
+            return str(len(range(start.known, stop.known, loop.step)))
+        span = self.code.pure(f"sub nsw {stop.typed}, {start.text}")
+        if loop.step == 1:
+            return span
+        above = self.code.pure(f"add nsw i64 {span}, {loop.step - 1}")
+        return self.code.pure(f"sdiv i64 {above}, {loop.step}")
 
     def _unrolled(self, loop: For, trips: range, values: Mapping[str, Value]) -> None:
         if len(trips) > MAX_UNROLLED:
@@ -236,9 +312,17 @@ class _KernelWriter:
             self._block(loop.body, {**values, loop.var: known_index(trip)})
 
 
-def _entry(module: Module, large: tuple[ConstantData, ...], scratch_at: int) -> str:
-    """The function that the runner calls."""
-    lines = [f"define void {_quoted(module.name)}(ptr readonly %args, ptr %workspace) #1 {{"]
+def _entry(
+    module: Module, large: tuple[ConstantData, ...], scratch_at: int, workers_after: int | None
+) -> str:
+    """The function that the runner calls.
+
+    ``workers_after`` is the size of the scratch memory behind which that of the threads begins;
+    None when there is no parallel loop.
+    """
+    threads = "" if workers_after is None else ", i32 %threads"
+    params = f"ptr readonly %args, ptr %workspace{threads}"
+    lines = [f"define void {_quoted(module.name)}({params}) #1 {{"]
     pointers: dict[str, str] = {}
     passed = (*module.inputs, *module.outputs, *(item.buffer for item in large))
     for position, buffer in enumerate(passed):
@@ -254,9 +338,14 @@ def _entry(module: Module, large: tuple[ConstantData, ...], scratch_at: int) -> 
     for item in module.constants:
         pointers.setdefault(item.buffer.name, _constant_name(item))
     lines.append(f"  %scratch = getelementptr inbounds i8, ptr %workspace, i64 {scratch_at}")
+    if workers_after is not None:
+        lines.append(f"  %workers = getelementptr inbounds i8, ptr %scratch, i64 {workers_after}")
+    divided = {kernel.name for kernel in module.kernels if any(parallel_loops(kernel.body))}
     for call in module.calls:
         listed = [f"ptr {pointers[name]}" for name in call.args]
         listed.append("ptr %scratch")
+        if call.kernel in divided:
+            listed += ["ptr %workers", "i32 %threads"]
         lines.append(f"  call void {_quoted(call.kernel)}({', '.join(listed)})")
     return "\n".join([*lines, "  ret void", "}", ""])
 
@@ -273,8 +362,9 @@ def _aligned_params(module: Module, kernel: Kernel) -> frozenset[int]:
     )
 
 
-def _param(buffer: Buffer, *, aligned: bool) -> str:
-    parts = ["ptr noalias" if buffer.writable else "ptr noalias readonly"]
+def _attributes(buffer: Buffer, *, aligned: bool) -> str:
+    """What is known of the pointer to an argument."""
+    parts = ["noalias" if buffer.writable else "noalias readonly"]
     parts.append(f"align {ALIGN if aligned else buffer.type.dtype.bytes}")
     if buffer.low == 0 and buffer.high > 0:
         parts.append(f"dereferenceable({buffer.high * buffer.type.dtype.bytes})")

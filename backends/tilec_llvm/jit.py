@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import count
 from struct import Struct
@@ -71,7 +71,8 @@ class Workspaces:
             self._free.append(piece)
 
 
-_workspaces = Workspaces()
+workspaces = Workspaces()
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
 
 
 class LlvmRunner:
@@ -81,7 +82,12 @@ class LlvmRunner:
     """
 
     def __init__(
-        self, image: bytes, name: str, workspace_bytes: int, constants: Sequence[bytes]
+        self,
+        image: bytes,
+        name: str,
+        workspace_bytes: int,
+        constants: Sequence[bytes],
+        imports: Mapping[str, int] | None = None,
     ) -> None:
         self._constants = [_aligned(data) for data in constants]
         self._tail = tuple(address for address, _ in self._constants)
@@ -89,28 +95,36 @@ class LlvmRunner:
         with _lock:
             try:
                 builder = llvm().JITLibraryBuilder().add_object_img(image).export_symbol(name)
+                for symbol, address in (imports or {}).items():
+                    builder.import_symbol(symbol, address)
                 self._library = builder.link(_engine(), f"tilec.{next(_serial)}")
             except RuntimeError as error:
                 raise InternalError(f"the code of {name} cannot be loaded: {error}") from error
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
-        self._entry = cast("Callable[[bytes, int], None]", prototype(self._library[name]))
+        self._address = cast("int", self._library[name])
+        self._entry = cast("Callable[[bytes, int], None]", _PROTOTYPE(self._address))
         self._pack: dict[int, Struct] = {}
 
-    def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        """Run the module once; see ``tilec.runtime.backend.Runner``."""
+    def run(
+        self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
+    ) -> None:
+        """Run the module once, in this thread; see ``tilec.runtime.backend.Runner``."""
+        args = self._packed(inputs, outputs)
+        if self._workspace_bytes == 0:
+            self._entry(args, 0)
+            return
+        piece = workspaces.take(self._workspace_bytes)
+        try:
+            self._entry(args, piece[0])
+        finally:
+            workspaces.give(piece)
+
+    def _packed(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """All addresses as the array that the entry point takes."""
         addresses = (*inputs, *outputs, *self._tail)
         packing = self._pack.get(len(addresses))
         if packing is None:
             packing = self._pack[len(addresses)] = Struct(f"{len(addresses)}P")
-        args = packing.pack(*addresses)
-        if self._workspace_bytes == 0:
-            self._entry(args, 0)
-            return
-        piece = _workspaces.take(self._workspace_bytes)
-        try:
-            self._entry(args, piece[0])
-        finally:
-            _workspaces.give(piece)
+        return packing.pack(*addresses)
 
 
 def _aligned(data: bytes) -> tuple[int, ctypes.Array[ctypes.c_char]]:

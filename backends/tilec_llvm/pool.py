@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -17,8 +17,8 @@ from typing import cast
 
 from tilec.options import read_environment
 from tilec.target.cores import usable_cores
-from tilec_llvm.jit import load_forever
-from tilec_llvm.pool_ir import pool_text
+from tilec_llvm.jit import LlvmRunner, load_forever, workspaces
+from tilec_llvm.pool_ir import MOST_WORKERS, pool_text
 from tilec_llvm.pool_platform import System, Waiting, system_of
 from tilec_llvm.target import Compiler, host
 
@@ -68,6 +68,39 @@ def load_pool(system: System) -> Pool:
     return Pool(symbols[ENTRY], cast("Callable[[], int]", workers))
 
 
+class ParallelRunner(LlvmRunner):
+    """Loaded code of a module with parallel loops."""
+
+    def __init__(
+        self,
+        image: bytes,
+        name: str,
+        workspace_bytes: int,
+        constants: Sequence[bytes],
+        worker_bytes: int,
+    ) -> None:
+        super().__init__(image, name, workspace_bytes, constants, {ENTRY: pool().parallel})
+        self._worker_bytes = worker_bytes
+        self._divided = cast("Callable[[bytes, int, int], None]", _PROTOTYPE(self._address))
+
+    def run(
+        self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
+    ) -> None:
+        """Run the module once; see ``tilec.runtime.backend.Runner``."""
+        args = self._packed(inputs, outputs)
+        threads = min(num_threads or default_threads(), MOST_WORKERS + 1)
+        needed = self._workspace_bytes + self._worker_bytes * threads
+        if needed == 0:
+            self._divided(args, 0, threads)
+            return
+        piece = workspaces.take(needed)
+        try:
+            self._divided(args, piece[0], threads)
+        finally:
+            workspaces.give(piece)
+
+
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int32)
 _lock = Lock()
 
 

@@ -23,7 +23,13 @@ class Scope(Enum):
 
 
 class LoopKind(Enum):
-    """How a loop runs."""
+    """How a loop runs.
+
+    Scratch buffers that one parallel loop names, and nothing outside it, are private to its
+    threads and undefined when an iteration begins; so are register buffers of several parallel
+    loops. Other scratch buffers are shared, as arguments are. Of nested parallel loops the
+    outermost is divided among threads.
+    """
 
     SERIAL = "serial"
     PARALLEL = "parallel"  # iterations are independent and may run on any thread

@@ -23,7 +23,9 @@ class PythonRunner:
         self._main = cast("Callable[[Sequence[int], Sequence[int], int], None]", names["main"])
         self._workspace_bytes = workspace_bytes
 
-    def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    def run(
+        self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
+    ) -> None:
         """Run the module once; each call has a workspace of its own."""
         workspace = ctypes.create_string_buffer(self._workspace_bytes + 64)
         address = -(-ctypes.addressof(workspace) // 64) * 64
