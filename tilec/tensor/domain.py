@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import lcm
 
 from tilec.errors import InternalError, LimitError
@@ -172,12 +173,13 @@ def unread_element(tensor: str, program: Program) -> tuple[int, ...] | None:
 def box(shape: tuple[int, ...]) -> Set:
     """The elements of a tensor; the dimensions are named ``d0``, ``d1`` and so on."""
     names = _axes(shape)
-    return _set(names, [(Affine.index(name), n) for name, n in zip(names, shape, strict=True)])
+    axes = tuple(map(Affine.index, names))
+    return _set(names, tuple(zip(axes, shape, strict=True)))
 
 
 def satisfying(indices: tuple[str, ...], constraints: Iterable[Constraint]) -> Set:
     """All points over ``indices`` that satisfy the constraints."""
-    return _set(indices, [(c.form, concrete((c.bound,))[0]) for c in constraints])
+    return _set(indices, tuple((c.form, concrete((c.bound,))[0]) for c in constraints))
 
 
 def implied(points: Set, constraint: Constraint) -> bool:
@@ -217,14 +219,17 @@ def _restrictions(contraction: Contraction, types: Types) -> tuple[Condition, ..
     return tuple(found)
 
 
-def _set(names: tuple[str, ...], restrictions: Iterable[Condition]) -> Set:
+# Checks, printer and lowering each ask about the same contraction; a set never changes.
+@lru_cache(maxsize=64)
+def _set(names: tuple[str, ...], restrictions: tuple[Condition, ...]) -> Set:
     forms = [(_form(affine, names), size) for affine, size in restrictions]
     hidden = sum(form.divisor != 1 for form, _ in forms)
     return Set.build(names, _rows(forms, len(names)), hidden)
 
 
+@lru_cache(maxsize=64)
 def _relation(
-    names: tuple[str, ...], targets: Iterable[Condition], restrictions: Iterable[Condition]
+    names: tuple[str, ...], targets: tuple[Condition, ...], restrictions: tuple[Condition, ...]
 ) -> Relation:
     """Points that satisfy the restrictions, related to the values of ``targets``."""
     forms = [(_form(affine, names), size) for affine, size in restrictions]

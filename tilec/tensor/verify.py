@@ -111,7 +111,6 @@ def _check_node(node: Node, types: Types) -> None:
             _check_scalars(node, types)
             _check_forms(node)
             _check_output_rank(node)
-            _check_accessed(node)
             _check_accumulator(node)
             _check_default(node, types)
         case Map():
@@ -216,15 +215,6 @@ def _check_output_rank(node: Contraction) -> None:
     """There is one output coordinate for each axis."""
     if len(node.output) != len(node.type.shape):
         _fail(f"{len(node.output)} output coordinates for rank {len(node.type.shape)}")
-
-
-def _check_accessed(node: Contraction) -> None:
-    """Each index stands in the output or in a read, not in constraints alone."""
-    forms = [*node.output, *(form for read in reads(node.body) for form in read.access)]
-    accessed = {name for form in forms for name in form.indices}
-    lost = [name for name in node.indices if name not in accessed]
-    if lost:
-        _fail(f"the index {lost[0]} occurs in no access")
 
 
 def _check_accumulator(node: Contraction) -> None:
