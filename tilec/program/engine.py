@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from keyword import iskeyword
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
@@ -17,7 +17,7 @@ from tilec.program.frontend import Frontend
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, allocate, number_array, numpy_dtype
 from tilec.runtime.backend import Backend, find_backend
-from tilec.runtime.dispatch import Call, MakeResult, NativeCall
+from tilec.runtime.dispatch import Call, MakeResult, NativeCall, Run
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
 
@@ -156,7 +156,7 @@ class NativeEngine:
         passed = [given for given in self._recipe.arguments if not given.bound]
         names = [given.name for given in passed]
         return NativeCall(
-            self.code.main.runner().run,
+            self._run(self.code.main),
             inputs=[given.spec.dtype for given in passed],
             numbers=numbers,
             order=[names.index(name) for name in facts.inputs],
@@ -164,6 +164,11 @@ class NativeEngine:
             results=results(facts.outputs),
             make=result_maker(self._frontend.header.name, facts.outputs),
         )
+
+    def _run(self, code: Code) -> Run:
+        run = code.runner().run
+        threads = self._recipe.options.num_threads
+        return run if threads is None else partial(run, num_threads=threads)
 
     @cached_property
     def _built(self) -> Built:
@@ -185,7 +190,7 @@ class NativeEngine:
         arrays = [allocate(result.shape, result.dtype) for result in expected]
         given = [self._bound[name] for name in once.facts.inputs]
         call = NativeCall(
-            once.runner().run,
+            self._run(once),
             inputs=[],
             numbers=(),
             order=(),
