@@ -29,7 +29,7 @@ from tilec.lang.scope import Scope, SizeUse, did_you_mean
 from tilec.source import Span
 from tilec.tensor.types import integer_literal_dtype, round_float
 
-MAX_LEAVES = 4096
+MAX_LEAVES = 256
 """Values that one tuple may hold, those of inner tuples included."""
 
 
@@ -434,15 +434,15 @@ def _call_function(call: ast.Call, scope: Scope) -> Kind:
                 arg.span,
                 "functions take tensors and numbers; pass the elements one by one",
             )
-        if fact.rank is not None and kind.rank is not None and kind.rank != fact.rank:
+        if fact.is_bind_scalar:
+            scope.size_uses.append(SizeUse(arg, f"{fact.name} of {call.function}"))
+        elif fact.rank is not None and kind.rank is not None and kind.rank != fact.rank:
             scope.type_error(
                 f"{call.function} takes {describe(TensorKind(fact.rank))} as {fact.name}, "
                 f"but this is {describe(kind)}",
                 arg.span,
                 f"the header of {call.function} is at line {fact.span.line}",
             )
-        if fact.is_bind_scalar:
-            scope.size_uses.append(SizeUse(arg, f"{fact.name} of {call.function}"))
     if len(callee.output_kinds) == 1:
         return callee.output_kinds[0]
     return _tuple(callee.output_kinds, call.span, scope)

@@ -73,7 +73,8 @@ class Scope:
             return
         first, was = self.defined[name]
         if what == "a value":
-            message = f"reassignment to {name}, which is {was} (line {first.line})"
+            since = "was assigned" if was == what else f"is {was}, defined"
+            message = f"reassignment to {name}, which {since} at line {first.line}"
         else:
             message = f"{name} is defined as {what}, but it is already {was} (line {first.line})"
         self.error(

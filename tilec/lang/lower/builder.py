@@ -26,8 +26,8 @@ from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Attribute, Constant, Map, Node, TensorType
 from tilec.tensor.scalar import IndexValue, Literal, Read, Scalar, rewrite
 
-MAX_NODES = 20_000
-"""Values of a program, functions expanded; calls of calls can grow without measure."""
+MAX_STEPS = 20_000
+"""Statements of a program, functions expanded; calls of calls can grow without measure."""
 
 MAX_BYTES = (1 << 63) - 1
 
@@ -45,12 +45,14 @@ class Builder:
         nodes: The values computed so far.
         types: Type of each of them and of each input.
         used: Names that are taken.
+        steps: Statements lowered so far.
     """
 
     collector: Collector
     nodes: list[Node] = field(default_factory=list[Node])
     types: dict[str, TensorType] = field(default_factory=dict[str, TensorType])
     used: set[str] = field(default_factory=set[str])
+    steps: int = 0
 
     def fresh(self, base: str) -> str:
         """A name that nothing has yet: ``base``, or ``base`` with a number."""
@@ -61,21 +63,29 @@ class Builder:
         self.used.add(name)
         return name
 
+    def step(self, span: Span) -> None:
+        """Count a statement, or one position of a tuple that a statement maps over.
+
+        Raises:
+            LimitError: that was one too many.
+            Poisoned: the same, and it was told already.
+        """
+        self.steps += 1
+        if self.steps == MAX_STEPS + 1:
+            raise LimitError(
+                f"the program has more than {MAX_STEPS} statements, functions expanded",
+                span,
+                help="call fewer functions, or split the program",
+            )
+        if self.steps > MAX_STEPS:
+            raise Poisoned
+
     def add(self, node: Node) -> Tensor:
         """Append a node; its value.
 
         Raises:
-            LimitError: the program or the tensor is too large.
+            LimitError: the tensor is too large.
         """
-        if len(self.nodes) > MAX_NODES:
-            raise Poisoned
-        self.nodes.append(node)
-        if len(self.nodes) > MAX_NODES:
-            raise LimitError(
-                f"the program has more than {MAX_NODES} values, functions expanded",
-                node.span,
-                help="call fewer functions, or split the program",
-            )
         shape = node.type.shape
         # A size of 0 is no excuse for the others: strides are computed from them all the same.
         extents = [max(1, size) for size in shape if isinstance(size, int)]
@@ -85,6 +95,7 @@ class Builder:
                 node.span,
                 help="a tensor has less than 2^63 bytes",
             )
+        self.nodes.append(node)
         self.types[node.name] = node.type
         return Tensor(node.name, node.type)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tilec.dtypes import DType
-from tilec.errors import ShapeError, TileTypeError
+from tilec.errors import Collector, InternalError, ShapeError, TileTypeError, UserError
 from tilec.lang import ast
 from tilec.lang.checked import Checked, InputFact
 from tilec.lang.kinds import count
@@ -74,15 +74,19 @@ def bind_header(
     """
     env: dict[str, Value] = {}
     bound: dict[str, tuple[Size, InputFact, int]] = {}
+    collector = Collector()
     for fact in checked.inputs:
         value = given[fact.name]
-        if isinstance(value, Number | Tensor | Pointwise):
+        if not isinstance(value, Number | Tensor | Pointwise):
+            raise InternalError("a tuple was passed to a function", place(fact, None))
+        try:
             _check_rank(fact, len(shape_of(value)), place(fact, None), whose)
-            plain = _check_dtype(fact, value, place(fact, None), whose)
-            value = plain
-            for axis, size in enumerate(shape_of(plain)):
+            for axis, size in enumerate(shape_of(value)):
                 _bind_axis(fact, axis, size, bound, place, whose)
-        env[fact.name] = value
+            env[fact.name] = _check_dtype(fact, value, place(fact, None), whose)
+        except UserError as error:
+            collector.errors.append(error)
+    collector.raise_if_any()
     for name in checked.size_names:
         env[name] = size_number(bound[name][0])
     return env
@@ -148,6 +152,13 @@ def _bind_axis(
     known, owner, at = bound.setdefault(dim.name, (size, fact, axis))
     if sizes.same(size, known) is not False:
         return
+    if owner is fact:
+        raise ShapeError(
+            f"size {dim.name} is {known} on axis {at} but {size} on axis {axis} "
+            f"of argument {fact.name}{whose}",
+            place(fact, axis),
+            help=f"the header names both axes {dim.name}, so they must have the same size",
+        )
     raise ShapeError(
         f"size {dim.name} is {known} in argument {owner.name}{whose} "
         f"but {size} in argument {fact.name}",

@@ -23,6 +23,7 @@ def check_domain(node: Contraction, statement: ast.Contraction, frame: Frame) ->
         BoundsError: with the counterexample.
         LimitError: the question is too hard to answer.
     """
+    _check_anchored(node, statement)
     types = _types(node, frame)
     if not _is_bound(node, types):
         return
@@ -30,6 +31,20 @@ def check_domain(node: Contraction, statement: ast.Contraction, frame: Frame) ->
         _check(node, statement, types)
     except LimitError as error:
         raise LimitError(error.message, statement.span, help=error.help) from None
+
+
+def _check_anchored(node: Contraction, statement: ast.Contraction) -> None:
+    """An index may have vanished from all accesses: ``A[i + 0*k]``, ``A[i + k - k]``."""
+    anchored = {name for form in node.output for name in form.indices}
+    for read in reads(node.body):
+        anchored.update(name for form in read.access for name in form.indices)
+    for name in node.indices:
+        if name not in anchored:
+            raise BoundsError(
+                f"index {name} of {statement.name} cancels out of all accesses",
+                statement.span,
+                help=f"drop {name}, or multiply it by something that is not 0",
+            )
 
 
 def _types(node: Contraction, frame: Frame) -> dict[str, TensorType]:

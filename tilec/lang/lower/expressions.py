@@ -63,13 +63,19 @@ def literal_argument(call: ast.Call, position: int, otherwise: int) -> int:
     return arg.value if isinstance(arg, ast.IntLiteral) else otherwise
 
 
-def mapped(
-    values: Sequence[Value], apply: Callable[[Sequence[Plain], str], Value], suffix: str = ""
+def _mapped(
+    values: Sequence[Value],
+    frame: Frame,
+    span: Span,
+    apply: Callable[[Sequence[Plain], str], Value],
+    suffix: str = "",
 ) -> Value:
     """Apply a function; applied to tuples it maps over their positions.
 
     Args:
         values: The arguments. Tuples among them have the same length.
+        frame: The function it is called in.
+        span: Where.
         apply: Gets arguments without tuples, and the suffix that names of its values need.
         suffix: Suffix so far.
     """
@@ -78,8 +84,9 @@ def mapped(
         return apply([v for v in values if isinstance(v, Number | Tensor | Pointwise)], suffix)
 
     def item(position: int) -> Value:
+        frame.builder.step(span)
         at = [v.items[position] if isinstance(v, TupleValue) else v for v in values]
-        return mapped(at, apply, f"{suffix}_{position}")
+        return _mapped(at, frame, span, apply, f"{suffix}_{position}")
 
     return TupleValue(tuple(item(position) for position in range(lengths[0])))
 
@@ -92,7 +99,7 @@ def _operation(op: str, args: Sequence[ast.Expr], span: Span, frame: Frame) -> V
         operands = [Operand(value, at) for value, at in zip(plain, spans, strict=True)]
         return elementwise.apply(op, operands, span)
 
-    return mapped(values, apply)
+    return _mapped(values, frame, span, apply)
 
 
 def _call(call: ast.Call, frame: Frame, name: str | None) -> Value:
@@ -123,7 +130,7 @@ def _cast(call: ast.Call, frame: Frame) -> Value:
     def apply(plain: Sequence[Plain], _: str) -> Value:
         return elementwise.cast(Operand(plain[0], operand.span), dtype, call.span)
 
-    return mapped([evaluate(operand, frame)], apply)
+    return _mapped([evaluate(operand, frame)], frame, call.span, apply)
 
 
 def _numbers(args: Sequence[ast.Expr], frame: Frame) -> list[Number]:
@@ -164,14 +171,7 @@ def _on_sizes(call: ast.Call, builtin: Builtin, frame: Frame) -> Number:
 
 def _tuple(call: ast.Call, frame: Frame) -> Value:
     if call.function == "tuple":
-        values = [evaluate(arg, frame) for arg in call.args]
-        # An element may be taken out many times; it is computed once.
-        return TupleValue(
-            tuple(
-                frame.tensor(value, "item", arg.span) if isinstance(value, Pointwise) else value
-                for value, arg in zip(values, call.args, strict=True)
-            )
-        )
+        return TupleValue(tuple(evaluate(arg, frame) for arg in call.args))
     whole = evaluate(call.args[0], frame)
     if not isinstance(whole, TupleValue):
         raise InternalError("element of something that is no tuple", call.span)
@@ -211,4 +211,4 @@ def _tensors(call: ast.Call, builtin: Builtin, frame: Frame, name: str | None) -
         own = base if suffix == "" else frame.builder.fresh(base + suffix)
         return tensors.apply(tensors.Request(call, operands, extents, own), frame)
 
-    return mapped(values, apply)
+    return _mapped(values, frame, call.span, apply)

@@ -7,7 +7,8 @@ from tilec.lang import ast, walk
 from tilec.lang.lower.builder import Frame, Poisoned
 from tilec.lang.lower.contraction import lower_contraction
 from tilec.lang.lower.expressions import evaluate
-from tilec.lang.lower.values import Pointwise
+from tilec.lang.lower.values import Pointwise, TupleValue, Value
+from tilec.source import Span
 
 
 def run(frame: Frame) -> None:
@@ -17,6 +18,7 @@ def run(frame: Frame) -> None:
             frame.poisoned.add(statement.name)
             continue
         try:
+            frame.builder.step(statement.span)
             _lower(statement, frame)
         except Poisoned:
             frame.poisoned.add(statement.name)
@@ -25,7 +27,7 @@ def run(frame: Frame) -> None:
         except TilecError as error:
             if error.span is None:
                 error.span = statement.span
-            frame.builder.collector.errors.append(error)
+            frame.builder.collector.errors.extend(error.all())
             frame.poisoned.add(statement.name)
 
 
@@ -37,4 +39,18 @@ def _lower(statement: ast.Statement, frame: Frame) -> None:
     value = evaluate(statement.value, frame, name)
     if isinstance(value, Pointwise):
         value = frame.define(value, name, statement.span)
-    frame.env[statement.name] = value
+    frame.env[statement.name] = _computed_items(value, name, statement.span, frame)
+
+
+def _computed_items(value: Value, name: str, span: Span, frame: Frame) -> Value:
+    """A tuple with every elementwise expression in it computed once; others as they are."""
+    if not isinstance(value, TupleValue):
+        return value
+    items: list[Value] = []
+    for position, item in enumerate(value.items):
+        own = f"{name}_{position}"
+        if isinstance(item, Pointwise):
+            items.append(frame.define(item, frame.builder.fresh(own), span))
+        else:
+            items.append(_computed_items(item, own, span, frame))
+    return TupleValue(tuple(items))
