@@ -43,10 +43,11 @@ def scipy_blur(picture: NDArray[np.float64], kernel: F32) -> NDArray[np.float64]
 
 def scipy_edges(picture: NDArray[np.float64], gain: float) -> NDArray[np.float64]:
     """The edges of ``photo.tile`` in double precision."""
-    inner = picture[1:-1, 1:-1]
-    slopes = [ndimage.sobel(picture, axis)[1:-1, 1:-1] for axis in (0, 1)]
-    assert slopes[0].shape == inner.shape
-    return np.minimum(gain * np.hypot(*slopes), 1)
+    slopes = np.zeros((2, *picture.shape))
+    for axis in (0, 1):
+        for colour in range(picture.shape[2]):
+            slopes[axis, :, :, colour] = ndimage.sobel(picture[:, :, colour], axis)
+    return np.minimum(gain * np.hypot(slopes[0], slopes[1])[1:-1, 1:-1], 1)
 
 
 def numpy_mosaic(picture: NDArray[np.float64], size: int) -> NDArray[np.float64]:

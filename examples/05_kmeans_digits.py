@@ -25,7 +25,7 @@ def by_numpy(points: F32, centres: F32) -> tuple[NDArray[np.float64], float]:
     """One step in double precision: the new centres and the sum of squared distances."""
     wide, old = points.astype(np.float64), centres.astype(np.float64)
     squares = ((wide[:, None] - old) ** 2).sum(axis=2)
-    nearest = squares.argmin(axis=1)
+    nearest = len(old) - 1 - squares[:, ::-1].argmin(axis=1)  # the last of equally near ones
     means = [
         wide[nearest == k].mean(axis=0) if (nearest == k).any() else old[k] for k in range(len(old))
     ]

@@ -7,7 +7,9 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import datasets
+from sklearn import datasets as sklearn_datasets
+
+datasets: Any = sklearn_datasets  # scikit-learn ships no types
 
 F32: TypeAlias = NDArray[np.float32]
 
