@@ -25,6 +25,22 @@ def _exp_weight(r: Real) -> Real:
     return r**2 / mp.exp(r)
 
 
+def _cos(z: Real) -> Real:
+    return (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
+
+
+def _cos_weight(z: Real) -> Real:
+    return z**2 / mp.cos(mp.sqrt(z))
+
+
+def _acosh(t: Real) -> Real:
+    return (mp.acosh(1 + t) / mp.sqrt(2 * t) - 1) / t
+
+
+def _acosh_weight(t: Real) -> Real:
+    return t * mp.sqrt(2 * t) / mp.acosh(1 + t)
+
+
 def _log(f: Real) -> Real:
     return (mp.log1p(f) - f + f * f / 2) / f**3
 
@@ -117,6 +133,13 @@ FITS: Final = (
         10,
     ),
     *_both("SINH", "sinh(x) = x + x^3 p(x^2)", *_odd(mp.sinh), 0, 1, 4, 8),
+    *_both("SIN", "sin(x) = x + x^3 p(x^2)", *_odd(mp.sin), 0, QUARTER_PI**2, 4, 6),
+    *_both("COS", "cos(x) = 1 - x^2/2 + x^4 p(x^2)", _cos, _cos_weight, 0, QUARTER_PI**2, 3, 6),
+    *_both("ASIN", "asin(x) = x + x^3 p(x^2)", *_odd(mp.asin), 0, "0.2501", 5, 12),
+    *_both("ATAN", "atan(x) = x + x^3 p(x^2)", *_odd(mp.atan), 0, 1, 9, 20),
+    *_both("ASINH", "asinh(x) = x + x^3 p(x^2)", *_odd(mp.asinh), 0, 1, 8, 20),
+    *_both("ACOSH", "acosh(1 + t) = sqrt(2 t) (1 + t p(t))", _acosh, _acosh_weight, 0, 1, 7, 15),
+    *_both("ATANH", "atanh(x) = x + x^3 p(x^2)", *_odd(mp.atanh), 0, "0.2501", 6, 14),
     *_both(
         "LOG",
         "log(1 + f) = f - f^2/2 + f^3 p(f)",

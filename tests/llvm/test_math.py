@@ -21,14 +21,25 @@ Array = NDArray[Any]
 
 # The errors that docs/elementwise.md promises, in units of the last place: f32, f64.
 PROMISED = {
+    "recip": (0.5, 0.5),
+    "mod": (0.0, 0.0),
     "exp": (0.9, 1.0),
-    "log": (0.9, 1.0),
-    "pow": (0.6, 1.0),
-    "sigmoid": (0.8, 1.0),
+    "log": (0.9, 0.9),
+    "pow": (0.6, 0.9),
+    "sigmoid": (0.8, 0.8),
     "erf": (0.95, 1.0),
-    "sinh": (2.0, 2.0),
-    "cosh": (2.0, 2.0),
+    "sin": (0.8, 0.8),
+    "cos": (0.8, 0.8),
+    "tan": (1.1, 1.1),
+    "asin": (1.3, 1.3),
+    "acos": (1.3, 1.3),
+    "atan": (1.4, 1.4),
+    "sinh": (1.8, 1.8),
+    "cosh": (1.5, 1.5),
     "tanh": (1.0, 1.0),
+    "asinh": (1.6, 1.6),
+    "acosh": (1.6, 1.6),
+    "atanh": (1.0, 1.0),
 }
 INF, NAN = math.inf, math.nan
 UNARY = [op for op, (arity, _) in FUNCTIONS.items() if arity == 1]
@@ -102,7 +113,7 @@ POW_VALUES = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("op", ["pow"])
+@pytest.mark.parametrize("op", ["pow", "mod"])
 def test_special_values_of_two_operands(op: str, dtype: str) -> None:
     kind = KIND[dtype]
     with np.errstate(over="ignore"):
@@ -128,6 +139,37 @@ def test_pow_f64_error_is_as_promised() -> None:
     result = apply("pow", x, y, lanes=8)
     for a, b, value in zip(x.tolist(), y.tolist(), result.tolist(), strict=True):
         assert error_f64(value, exact("pow", a, b)) <= PROMISED["pow"][1], f"pow({a!r}, {b!r})"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mod_is_exact(dtype: str) -> None:
+    kind, facts = KIND[dtype], np.finfo(KIND[dtype])
+    random = np.random.default_rng(19)
+    operands = [
+        random.choice([-1.0, 1.0], 20_000) * np.exp2(random.uniform(low, facts.maxexp, 20_000))
+        for low in (-3, facts.minexp - facts.nmant)
+    ]
+    x, y = (item.astype(kind) for item in operands)
+    with np.errstate(under="ignore"):
+        wanted = np.fmod(x, y)
+    np.testing.assert_array_equal(apply("mod", x, y, lanes=LANES[dtype]), wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", ["sin", "cos", "tan"])
+def test_angles_of_all_sizes(op: str, dtype: str) -> None:
+    kind, facts = KIND[dtype], np.finfo(KIND[dtype])
+    random = np.random.default_rng(23)
+    x = np.exp2(random.uniform(0, facts.maxexp, 800)).astype(kind)
+    multiples = (np.exp2(random.uniform(0, 40, 800)).round() * (math.pi / 2)).astype(kind)
+    angles = np.concatenate([x, multiples, -x[:100]])
+    result = apply(op, angles, lanes=LANES[dtype])
+    if dtype == "f32":
+        errors = errors_f32(result, in_f64(op, angles))
+        assert errors.max() <= PROMISED[op][0]
+        return
+    for angle, value in zip(angles.tolist(), result.tolist(), strict=True):
+        assert error_f64(value, exact(op, angle)) <= PROMISED[op][1], f"{op}({angle!r})"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

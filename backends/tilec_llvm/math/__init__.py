@@ -12,20 +12,40 @@ from functools import cache
 from typing import Final
 
 from tilec.errors import InternalError
-from tilec_llvm.math import error, exponential, logarithm, power
+from tilec_llvm.math import (
+    error,
+    exponential,
+    hyperbolic,
+    inverse,
+    logarithm,
+    power,
+    remainder,
+    trigonometric,
+)
 from tilec_llvm.math.builder import Definition, Type, Value, define
 
 __all__ = ["FUNCTIONS", "Definition", "function"]
 
 FUNCTIONS: Final[dict[str, tuple[int, Callable[..., Value]]]] = {
+    "recip": (1, remainder.recip),
+    "mod": (2, remainder.mod),
     "exp": (1, exponential.exp),
-    "sigmoid": (1, exponential.sigmoid),
-    "tanh": (1, exponential.tanh),
-    "sinh": (1, exponential.sinh),
-    "cosh": (1, exponential.cosh),
     "log": (1, logarithm.log),
     "pow": (2, power.pow),
+    "sigmoid": (1, exponential.sigmoid),
     "erf": (1, error.erf),
+    "sin": (1, trigonometric.sin),
+    "cos": (1, trigonometric.cos),
+    "tan": (1, trigonometric.tan),
+    "asin": (1, inverse.asin),
+    "acos": (1, inverse.acos),
+    "atan": (1, inverse.atan),
+    "sinh": (1, exponential.sinh),
+    "cosh": (1, exponential.cosh),
+    "tanh": (1, exponential.tanh),
+    "asinh": (1, hyperbolic.asinh),
+    "acosh": (1, hyperbolic.acosh),
+    "atanh": (1, hyperbolic.atanh),
 }
 """Number of operands and formula of each operation."""
 

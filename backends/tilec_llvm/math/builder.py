@@ -11,7 +11,7 @@ nothing is ever contracted or reassociated: what is written is what is rounded.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,9 +29,16 @@ iterations and lets a loop overlap its iterations.
 """
 
 
+PURE: Final = "nounwind willreturn memory(none)"
+"""Attributes of all functions here: equal calls may be merged, unused ones dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A scalar (one lane) or vector of floats (``f``), integers (``i``) or conditions (``b``)."""
+    """A scalar (one lane) or vector.
+
+    ``kind`` is ``f`` for floats, ``i`` for integers, ``b`` for conditions, ``p`` for addresses.
+    """
 
     kind: str
     bits: int
@@ -42,6 +49,8 @@ class Type:
         """LLVM name of one lane's type."""
         if self.kind == "f":
             return {32: "float", 64: "double"}[self.bits]
+        if self.kind == "p":
+            return "ptr"
         return f"i{self.bits}"
 
     @property
@@ -130,6 +139,11 @@ class Value:
     type: Type
     text: str
 
+    @property
+    def typed(self) -> str:
+        """Type and name, as most instructions want their first operand."""
+        return f"{self.type} {self.text}"
+
     def of(self, other: Operand) -> Value:
         """``other`` as an operand beside this value: numbers become constants of its type."""
         if isinstance(other, Value):
@@ -140,7 +154,7 @@ class Value:
 
     def _binary(self, float_op: str, int_op: str, other: Operand) -> Value:
         op = float_op if self.type.kind == "f" else int_op
-        return self.code.emit(self.type, f"{op} {self.type} {self.text}, {self.of(other).text}")
+        return self.code.emit(self.type, f"{op} {self.typed}, {self.of(other).text}")
 
     def __add__(self, other: Operand) -> Value:
         return self._binary("fadd", "add", other)
@@ -168,7 +182,7 @@ class Value:
 
     def __neg__(self) -> Value:
         if self.type.kind == "f":
-            return self.code.emit(self.type, f"fneg {self.type} {self.text}")
+            return self.code.emit(self.type, f"fneg {self.typed}")
         return self.of(0) - self
 
     def __and__(self, other: Operand) -> Value:
@@ -183,14 +197,14 @@ class Value:
     def __invert__(self) -> Value:
         return self ^ -1
 
-    def __lshift__(self, count: int) -> Value:
+    def __lshift__(self, count: int | Value) -> Value:
         return self._binary("shl", "shl", count)
 
     def __rshift__(self, count: int) -> Value:
         """Shift that copies the sign."""
         return self._binary("ashr", "ashr", count)
 
-    def shift_right(self, count: int) -> Value:
+    def shift_right(self, count: int | Value) -> Value:
         """Shift that brings in zeros."""
         return self._binary("lshr", "lshr", count)
 
@@ -198,7 +212,7 @@ class Value:
         result = Type("b", 1, self.type.lanes)
         is_float = self.type.kind == "f"
         op = f"fcmp {float_predicate}" if is_float else f"icmp {int_predicate}"
-        return self.code.emit(result, f"{op} {self.type} {self.text}, {self.of(other).text}")
+        return self.code.emit(result, f"{op} {self.typed}, {self.of(other).text}")
 
     def __lt__(self, other: Operand) -> Value:
         return self._compare("olt", "slt", other)
@@ -226,7 +240,7 @@ class Value:
 
     def convert(self, op: str, result: Type) -> Value:
         """A cast instruction of LLVM."""
-        return self.code.emit(result, f"{op} {self.type} {self.text} to {result}")
+        return self.code.emit(result, f"{op} {self.typed} to {result}")
 
     def bits(self) -> Value:
         """The bits of a float, as an integer."""
@@ -245,8 +259,8 @@ class Value:
         return self.convert("fpext" if width > self.type.bits else "fptrunc", result)
 
     def to_width(self, bits: int) -> Value:
-        """This integer with its sign in another width."""
-        op = "sext" if bits > self.type.bits else "trunc"
+        """This integer in another width, cut or filled with zeros."""
+        op = "zext" if bits > self.type.bits else "trunc"
         return self.convert(op, Type("i", bits, self.type.lanes))
 
 
@@ -256,7 +270,7 @@ Operand = Value | float
 
 def _intrinsic(name: str, *operands: Value) -> Value:
     kind = operands[0].type
-    listed = ", ".join(f"{value.type} {value.text}" for value in operands)
+    listed = ", ".join(value.typed for value in operands)
     return operands[0].code.emit(kind, f"call {kind} @llvm.{name}.{kind.suffix}({listed})")
 
 
@@ -285,6 +299,16 @@ def with_sign(x: Value, sign: Value) -> Value:
     return _intrinsic("copysign", x, sign)
 
 
+def sign_of(x: Value) -> Value:
+    """The sign bit of a float as the highest bit of an integer; the others are 0."""
+    return x.bits() & (-1 << (x.type.bits - 1))
+
+
+def negated(x: Value, sign: Value) -> Value:
+    """``-x`` where ``sign``, which is as from ``sign_of``, has its highest bit set."""
+    return (x.bits() ^ sign).as_float()
+
+
 def select(test: Value, yes: Operand, no: Operand) -> Value:
     """``yes`` where ``test`` holds, elsewhere ``no``; one of them is a value."""
     if isinstance(yes, Value):
@@ -294,7 +318,7 @@ def select(test: Value, yes: Operand, no: Operand) -> Value:
     else:
         raise InternalError("a select between two numbers has no type")
     kind = first.type
-    operands = f"{test.type} {test.text}, {kind} {first.text}, {kind} {second.text}"
+    operands = f"{test.typed}, {first.typed}, {second.typed}"
     return test.code.emit(kind, f"select {operands}")
 
 
@@ -338,32 +362,44 @@ def any_lane(test: Value) -> Value:
     if test.type.lanes == 1:
         return test
     name = f"llvm.vector.reduce.or.v{test.type.lanes}i1"
-    return test.code.emit(Type("b", 1, 1), f"call i1 @{name}({test.type} {test.text})")
+    return test.code.emit(Type("b", 1, 1), f"call i1 @{name}({test.typed})")
 
 
-def rarely(test: Value, usual: tuple[Value, ...], callee: Definition, *args: Value) -> list[Value]:
+def leading_zeros(x: Value) -> Value:
+    """Zero bits above the highest one of an integer that is not 0."""
+    return x.code.emit(x.type, f"call {x.type} @llvm.ctlz.{x.type.suffix}({x.typed}, i1 true)")
+
+
+def struct_of(types: Iterable[Type]) -> str:
+    """LLVM's name of a struct."""
+    return "{ " + ", ".join(map(str, types)) + " }"
+
+
+def rarely(
+    test: Value, usual: tuple[Value, ...], callee: Definition, *args: Value
+) -> tuple[Value, ...]:
     """``usual``, but what ``callee(*args)`` returns (as a struct) when any lane needs it."""
     code = test.code
     code.requires.append(callee)
     rare, join, before = code.label("rare"), code.label("join"), code.block
     flag = any_lane(test)
-    expected = code.emit(flag.type, f"call i1 @llvm.expect.i1(i1 {flag.text}, i1 false)")
-    code.lines.append(f"  br i1 {expected.text}, label %{rare}, label %{join}")
+    expected = code.emit(flag.type, f"call i1 @llvm.expect.i1({flag.typed}, i1 false)")
+    code.lines.append(f"  br {expected.typed}, label %{rare}, label %{join}")
     code.open_block(rare)
-    struct_type = "{ " + ", ".join(str(value.type) for value in usual) + " }"
-    listed = ", ".join(f"{value.type} {value.text}" for value in args)
+    struct = struct_of(value.type for value in usual)
     result = code.name()
-    code.lines.append(f"  {result} = call {struct_type} @{callee.symbol}({listed})")
+    listed = ", ".join(value.typed for value in args)
+    code.lines.append(f"  {result} = call {struct} @{callee.symbol}({listed})")
     parts = [
-        code.emit(value.type, f"extractvalue {struct_type} {result}, {position}")
+        code.emit(value.type, f"extractvalue {struct} {result}, {position}")
         for position, value in enumerate(usual)
     ]
     code.lines.append(f"  br label %{join}")
     code.open_block(join)
-    return [
+    return tuple(
         code.emit(old.type, f"phi {old.type} [ {old.text}, %{before} ], [ {new.text}, %{rare} ]")
         for old, new in zip(usual, parts, strict=True)
-    ]
+    )
 
 
 def repeat(state: Value, step: Callable[[Value], tuple[Value, Value]]) -> Value:
@@ -378,19 +414,36 @@ def repeat(state: Value, step: Callable[[Value], tuple[Value, Value]]) -> Value:
     flag = any_lane(again)
     arms = f"[ {state.text}, %{before} ], [ {following.text}, %{code.block} ]"
     code.lines.insert(position, f"  {current.text} = phi {state.type} {arms}")
-    code.lines.append(f"  br i1 {flag.text}, label %{label}, label %{done}")
+    code.lines.append(f"  br {flag.typed}, label %{label}, label %{done}")
     code.open_block(done)
     return following
 
 
-def define(symbol: str, operands: tuple[Type, ...], formula: Callable[..., Value]) -> Definition:
-    """The function ``symbol`` that computes ``formula`` of its operands."""
+def define(
+    symbol: str,
+    operands: tuple[Type, ...],
+    formula: Callable[..., Value | tuple[Value, ...]],
+    attributes: str = "",
+) -> Definition:
+    """The function ``symbol`` that computes ``formula`` of its operands.
+
+    Several results are returned as a struct.
+    """
     code = Code()
     values = tuple(Value(code, kind, f"%a{position}") for position, kind in enumerate(operands))
-    result = formula(*values)
+    found = formula(*values)
+    results = found if isinstance(found, tuple) else (found,)
+    returned, kind = results[0].text, str(results[0].type)
+    if len(results) > 1:
+        kind, returned = struct_of(value.type for value in results), "poison"
+        for position, value in enumerate(results):
+            name = code.name()
+            code.lines.append(
+                f"  {name} = insertvalue {kind} {returned}, {value.typed}, {position}"
+            )
+            returned = name
     inline = "alwaysinline" if len(code.lines) <= INLINE_LIMIT else "noinline"
-    listed = ", ".join(f"{value.type} {value.text}" for value in values)
-    head = f"define internal {result.type} @{symbol}({listed})"
-    attributes = f"{inline} nounwind willreturn memory(none)"
-    body = "\n".join((*code.lines, f"  ret {result.type} {result.text}"))
-    return Definition(symbol, f"{head} {attributes} {{\n{body}\n}}\n", tuple(code.requires))
+    listed = ", ".join(value.typed for value in values)
+    head = f"define internal {kind} @{symbol}({listed}) {attributes or inline} {PURE}"
+    body = "\n".join((*code.lines, f"  ret {kind} {returned}"))
+    return Definition(symbol, f"{head} {{\n{body}\n}}\n", tuple(code.requires))

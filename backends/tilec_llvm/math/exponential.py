@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tilec_llvm.math import coefficients as fitted
 from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
 from tilec_llvm.math.formats import Format, format_of
-from tilec_llvm.math.pairs import Pair, add_exactly
+from tilec_llvm.math.pairs import Pair, add_exactly, alone, quotient
 
 _EXP = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
 _SINH = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
@@ -80,10 +80,10 @@ def sigmoid(x: Value) -> Value:
     form = format_of(x)
     parts = reduced_exp(clamp(-magnitude(x), form.exp_low, None))
     one, scaled = x.of(1.0), parts.power()
-    below = Pair(one, x.of(0.0)) + scaled.scaled(parts.second)
+    below = alone(one) + scaled.scaled(parts.second)
     negative = x < 0
     above = Pair(select(negative, scaled.value, one), select(negative, scaled.rest, 0.0))
-    return above / below * select(negative, parts.second, one)
+    return quotient(above, below) * select(negative, parts.second, one)
 
 
 def tanh(x: Value) -> Value:
@@ -95,9 +95,8 @@ def tanh(x: Value) -> Value:
     form = format_of(x)
     parts = reduced_exp(clamp(-2 * magnitude(x), -(form.fraction + 7) * form.ln2_high, None))
     z = parts.power().scaled(parts.second)
-    one = Pair(x.of(1.0), x.of(0.0))
-    above = one + -z
-    return with_sign(add_exactly(above.value, above.rest) / (one + z), x)
+    one = alone(x.of(1.0))
+    return with_sign(quotient((one + -z).normalised(), one + z), x)
 
 
 def sinh(x: Value) -> Value:

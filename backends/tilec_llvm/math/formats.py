@@ -20,6 +20,7 @@ class Format:
         log2_e: 1 / ln(2).
         ln2_high: ln(2) rounded to the format.
         ln2_low: The rest, rounded to the format.
+        half_pi: pi/2 and the rest.
         exp_low: exp of less is 0 even after rounding to nearest.
         exp_high: exp of more is infinity.
     """
@@ -30,6 +31,7 @@ class Format:
     log2_e: float
     ln2_high: float
     ln2_low: float
+    half_pi: tuple[float, float]
     exp_low: float
     exp_high: float
 
@@ -55,6 +57,7 @@ F32: Final = Format(
     log2_e=1.4426950216293335,
     ln2_high=0.6931471824645996,
     ln2_low=-1.9046542121259336e-09,
+    half_pi=(1.5707963705062866, -4.371138828673793e-08),
     exp_low=-104.0,
     exp_high=89.0,
 )
@@ -65,6 +68,7 @@ F64: Final = Format(
     log2_e=1.4426950408889634,
     ln2_high=0.6931471805599453,
     ln2_low=2.3190468138462996e-17,
+    half_pi=(1.5707963267948966, 6.123233995736766e-17),
     exp_low=-746.0,
     exp_high=710.0,
 )

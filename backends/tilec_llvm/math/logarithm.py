@@ -1,4 +1,4 @@
-"""log."""
+"""log, and the logarithm of sums for the inverse hyperbolic functions."""
 
 from __future__ import annotations
 
@@ -25,17 +25,27 @@ def split_exponent(x: Value) -> tuple[Value, Value]:
 def log(x: Value) -> Value:
     """The natural logarithm; NaN below 0."""
     m, k = split_exponent(x)
-    result = log_parts(m - 1, k.to_float())
+    return _special_cases(x, _log_parts(m - 1, k.to_float(), x.of(-0.0)))
+
+
+def log_of_pair(x: Value, correction: Value, extra: Value | None = None) -> Value:
+    """``log(x) + correction + extra * ln2`` with a tiny correction and an integer ``extra``."""
+    m, k = split_exponent(x)
+    exponent = k if extra is None else k + extra
+    return _special_cases(x, _log_parts(m - 1, exponent.to_float(), correction))
+
+
+def _special_cases(x: Value, result: Value) -> Value:
     result = select(x < float("inf"), result, x)  # NaN fails the test, too
     return select(x <= 0, select(x < 0, x.of(float("nan")), -float("inf")), result)
 
 
-def log_parts(f: Value, k: Value) -> Value:
-    """``k ln2 + log(1 + f)``."""
+def _log_parts(f: Value, k: Value, correction: Value) -> Value:
+    """``k ln2 + log(1 + f) + correction``."""
     form = format_of(f)
     square = f * f
     small = square * f * _polynomial(f, square)
-    small = fma(k, form.ln2_low, small)
+    small = fma(k, form.ln2_low, small + correction)
     small = fma(square, -0.5, small)
     return fma(k, form.ln2_high, f + small)
 

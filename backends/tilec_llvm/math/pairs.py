@@ -34,25 +34,27 @@ class Pair:
         rest = fma(self.value, other.rest, product.rest)
         return Pair(product.value, fma(self.rest, other.value, rest))
 
-    def scaled(self, factor: Value) -> Pair:
-        """Times a power of two, which is exact."""
+    def scaled(self, factor: Operand) -> Pair:
+        """Times a power of two or its negative, which is exact."""
         return Pair(self.value * factor, self.rest * factor)
+
+    def normalised(self) -> Pair:
+        """The same number with the value correctly rounded."""
+        return add_exactly(self.value, self.rest)
 
     def total(self) -> Value:
         """Rounded to one value."""
         return self.value + self.rest
 
-    def __truediv__(self, other: Pair) -> Value:
-        """The quotient, nearly correctly rounded."""
-        inverse = 1 / other.value
-        first = self.value * inverse
-        error = fma(-first, other.value, self.value) + fma(-first, other.rest, self.rest)
-        return fma(error, inverse, first)
-
 
 def constant(x: Value, value: float, rest: float) -> Pair:
     """A constant pair beside ``x``."""
     return Pair(x.of(value), x.of(rest))
+
+
+def alone(x: Value) -> Pair:
+    """A pair without rest: -0, which LLVM may drop from sums."""
+    return Pair(x, x.of(-0.0))
 
 
 def add_exactly(large: Operand, small: Value) -> Pair:
@@ -68,9 +70,21 @@ def multiply_exactly(a: Value, b: Value) -> Pair:
     return Pair(product, fma(a, b, -product))
 
 
-def divide(above: Value, below: Pair) -> Pair:
+def divide(above: Pair, below: Pair) -> Pair:
     """The quotient as a pair."""
-    inverse = 1 / below.value
-    first = above * inverse
-    error = fma(-first, below.rest, fma(-first, below.value, above))
+    first, error, inverse = _divided(above, below)
     return Pair(first, error * inverse)
+
+
+def quotient(above: Pair, below: Pair) -> Value:
+    """The quotient, nearly correctly rounded."""
+    first, error, inverse = _divided(above, below)
+    return fma(error, inverse, first)
+
+
+def _divided(above: Pair, below: Pair) -> tuple[Value, Value, Value]:
+    """A first quotient, what it leaves of ``above``, and the inverse of ``below``."""
+    inverse = 1 / below.value
+    first = above.value * inverse
+    error = fma(-first, below.value, above.value) + fma(-first, below.rest, above.rest)
+    return first, error, inverse

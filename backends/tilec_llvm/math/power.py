@@ -10,15 +10,17 @@ from tilec_llvm.math.builder import (
     clamp,
     fma,
     magnitude,
+    negated,
     polynomial,
     select,
+    sign_of,
     truncate,
     with_sign,
 )
 from tilec_llvm.math.exponential import Reduced, exp_of_rest
 from tilec_llvm.math.formats import F64
 from tilec_llvm.math.logarithm import split_exponent
-from tilec_llvm.math.pairs import Pair, constant, divide, multiply_exactly
+from tilec_llvm.math.pairs import Pair, alone, constant, divide, multiply_exactly
 
 _INFINITY: Final = float("inf")
 # From here on 2**_LIMIT overflows, and 2**-_LIMIT is 0.
@@ -42,8 +44,8 @@ def pow(x: Value, y: Value) -> Value:
     half, whole = y * 0.5, truncate(y)
     result = select(y.equals(0) | size.equals(1), 1.0, result)
     odd = truncate(half).differs(half) & whole.equals(y)
-    sign = select(odd, x.bits() & (-1 << (x.type.bits - 1)), 0)
-    signed = (result.bits() | sign).as_float()
+    sign = select(odd, sign_of(x), 0)
+    signed = negated(result, sign)
     undefined = (x < 0) & (x > -_INFINITY) & whole.differs(y)
     return select(undefined, float("nan"), signed)
 
@@ -84,13 +86,13 @@ def _log2(x: Value) -> Pair:
     """log2 of x > 0, by ``log(m) = 2 atanh((m - 1) / (m + 1))``."""
     m, k = split_exponent(x)
     below = m + 1
-    s = divide(m - 1, Pair(below, m - (below - 1)))
+    s = divide(alone(m - 1), Pair(below, m - (below - 1)))
     square = multiply_exactly(s.value, s.value)
     square = Pair(square.value, fma(s.value + s.value, s.rest, square.rest))
     tail = square.value * polynomial(square.value, fitted.ATANH_TAIL_F64)
     inner = square * (constant(x, *_THIRD) + tail)
-    series = constant(x, 1.0, 0.0) + inner
-    return Pair(k.to_float(), x.of(0.0)) + s * series * constant(x, *_TWO_LOG2_E)
+    series = alone(x.of(1.0)) + inner
+    return alone(k.to_float()) + s * series * constant(x, *_TWO_LOG2_E)
 
 
 def _exp2(exponent: Pair) -> Reduced:
