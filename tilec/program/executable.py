@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from tilec.errors import ArgumentError, ShapeError, TileTypeError
 from tilec.program.boundary import public
@@ -185,7 +185,7 @@ class Executable:
             )
         arrays: list[Array] = []
         for given, value in zip(self._passed, values, strict=True):
-            array = take(given.name, value, given.spec.dtype)
+            array = take(given.name, value, None if given.value is not None else given.spec.dtype)
             _check(given, array)
             arrays.append(array)
         return arrays
@@ -202,6 +202,9 @@ def _as_passed(value: object, array: Array) -> bool:
 
 
 def _check(given: Argument, array: Array) -> None:
+    if given.value is not None:
+        _check_value(given, array)
+        return
     spec = spec_of(array)
     if spec.dtype != given.spec.dtype:
         raise TileTypeError(
@@ -220,9 +223,13 @@ def _check(given: Argument, array: Array) -> None:
             f"executable was compiled for {list(given.spec.strides)}",
             help=f"pass numpy.ascontiguousarray({given.name}), or compile for its strides",
         )
-    if given.value is not None and array.item() != given.value:
+
+
+def _check_value(given: Argument, array: Array) -> None:
+    found: object = array.item() if array.ndim == 0 else array.shape
+    if found != given.value:
         raise ArgumentError(
-            f"argument {given.name} is {array.item()}, but it is used as a size and this "
-            f"executable was compiled for {cast('object', given.value)}",
+            f"argument {given.name} is {found}, but it is used as a size and this executable was "
+            f"compiled for {given.value}",
             help="call the function instead, which compiles for every size",
         )

@@ -19,7 +19,7 @@ from tilec.program.header import Parameter
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, spec_of, take
 from tilec.runtime.dispatch import Call, Recent, Signature, signature, signature_by_value
-from tilec.runtime.spec import Number, Spec
+from tilec.runtime.spec import Number, Spec, number_dtype
 from tilec.source import Source
 
 if TYPE_CHECKING:
@@ -330,8 +330,9 @@ def _argument(each: Parameter, array: Array) -> Argument:
             f"argument {each.name} is used as a size, but it has {array.ndim} axes",
             help="pass an integer",
         )
+    # Whatever dtype it came in, equal sizes give equal code.
     value: Number = array.item()
-    return Argument(each.name, spec_of(array), value)
+    return Argument(each.name, Spec((), number_dtype(each.name, value)), value)
 
 
 def _plain_spec(each: Parameter, spec: Spec) -> Spec:
