@@ -100,12 +100,15 @@ class _Listener(logging.Handler):
 def _refuse_conflicts(grammar: str) -> None:
     # Lark resolves a conflict silently towards the shift; only its debug mode says so.
     listener = _Listener()
+    level = lark.logger.level
     lark.logger.addHandler(listener)
+    lark.logger.setLevel(logging.WARNING)
     try:
         make_lark(grammar, debug=True)
     except lark.exceptions.GrammarError as error:
         raise GrammarConflictError(str(error)) from error
     finally:
+        lark.logger.setLevel(level)
         lark.logger.removeHandler(listener)
     if listener.messages:
         raise GrammarConflictError("\n".join(listener.messages))

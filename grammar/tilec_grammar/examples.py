@@ -325,12 +325,11 @@ EXAMPLES: Final = (
         "write `A[i, j]`",
     ),
     Example(
-        ("A = f(B, «)»", "C[] = +(A[i, «]»)", "C[i, «]» = +(A[i])", "C[i : N, «]» = +(A[i])"),
-        "something is missing behind the comma",
-        "delete the comma, or go on with the list",
-    ),
-    Example(
         (
+            "A = f(B, «)»",
+            "C[] = +(A[i, «]»)",
+            "C[i, «]» = +(A[i])",
+            "C[i : N, «]» = +(A[i])",
             "function (A, «)» -> (B) { B = A; }",
             "function (A) -> (B, «)» { B = A; }",
             "function (A[N, «]») -> (B) { B = A; }",

@@ -62,6 +62,7 @@ class Automaton:
         marks = "|".join(map(re.escape, sorted(tables.marks, key=len, reverse=True)))
         named = [f"(?P<{name}>{pattern})" for name, pattern in patterns]
         self.tables = tables
+        self._passed: dict[tuple[int, int, str], int] = {}
         self._blank = re.compile(blank[1]).match
         self._token = re.compile("|".join([*named, f"(?:{marks})"])).match
 
@@ -111,20 +112,41 @@ class Automaton:
                 ends.append(token.end)
                 token = self.next_token(text, token.end, rows[step])
                 continue
-            rule = rules[-1 - step]
             action = actions[-1 - step]
             if action is None:
-                states[-1] = gotos[states[-2]][rule.origin]
+                states[-1] = self._pass(states[-2], states[-1], token.terminal)
                 continue
+            rule = rules[-1 - step]
             cut = len(values) - rule.length
-            start = next((at for at in starts[cut:] if at >= 0), -1)
-            end = max(ends[cut:], default=-1)
+            start = end = -1
+            for at in range(cut, len(values)):
+                if ends[at] >= 0:
+                    start = starts[at] if start < 0 else start
+                    end = ends[at]
             value = action(values[cut:], start, end)
             del states[cut + 1 :], values[cut:], starts[cut:], ends[cut:]
             states.append(gotos[states[-1]][rule.origin])
             values.append(value)
             starts.append(start)
             ends.append(end)
+
+    def _pass(self, below: int, state: int, terminal: str) -> int:
+        """The state after all rules that hand the value above ``below`` on.
+
+        An operand climbs a dozen of them, from ``atom`` to ``expr``. Where it ends depends on the
+        three arguments alone, so the climb is made once.
+        """
+        key = (below, state, terminal)
+        known = self._passed.get(key)
+        if known is not None:
+            return known
+        while (step := self.tables.actions[state].get(terminal, 0)) < 0:
+            rule = self.tables.rules[-1 - step]
+            if rule.action:
+                break
+            state = self.tables.gotos[below][rule.origin]
+        self._passed[key] = state
+        return state
 
     def accepts(self, states: Sequence[int], terminal: str) -> bool:
         """True when the automaton, with this stack, can go on with the terminal."""

@@ -95,10 +95,10 @@ def _explain_spelling(source: Source, fault: Fault) -> TileSyntaxError | None:
         return _error(source, fault, token.start, token.end, *WORDS[word])
     glued = fault.gap if fault.gap == token.start else None
     before = fault.before[-1].start if fault.before and glued is not None else token.start
-    wider = ((before, token.end + 1), (before, token.end), (token.start, token.end + 1))
+    wider = [(start, token.end + more) for more in (2, 1, 0) for start in (before, token.start)]
     for start, end in wider:
         spelling = text[start:end]
-        if spelling in SPELLINGS and (start, end) != (token.start, token.end):
+        if end <= len(text) and spelling in SPELLINGS and spelling != text[token.start : token.end]:
             return _error(source, fault, start, end, *SPELLINGS[spelling])
     return None
 

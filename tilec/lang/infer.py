@@ -161,7 +161,6 @@ class _Header:
             for size in statement.sizes or ()
             if isinstance(size, ast.Name) and size.name not in self._tensors
         }
-        self._refused: set[str] = set()
         self._shapes: dict[str, tuple[_Dim, ...]] = {
             name: tuple(_Size(axis=(name, axis)) for axis in range(rank))
             for name, rank in self._ranks.items()
@@ -238,7 +237,7 @@ class _Header:
                 first = self._join(first, other, index)
             root = first.root()
             root.stem = root.stem or index.upper()
-            if index.upper() not in self._tensors and index.upper() not in self._sizes:
+            if index.upper() not in self._tensors:
                 root.wish = root.wish or index.upper()
         default = statement.default and self._shapes.get(statement.default.name)
         if default and len(default) == len(written):
@@ -281,7 +280,6 @@ class _Header:
         assert other.written is not None
         name, axis = one.axis or other.axis or ("the operand", 0)
         late = max(one.written, other.written, key=lambda n: n.span.start)
-        self._refused |= {one.written.name, other.written.name}
         self._collector.add(
             ShapeError,
             f"the size of axis {axis} of {name} has two names, "
@@ -318,17 +316,20 @@ class _Header:
         return named
 
     def _free_names(self) -> dict[str, Span]:
-        """Names that are read as values, without axes, and not assigned."""
+        """Names that are read without axes, and that nothing has given a meaning yet."""
         found: dict[str, Span] = {}
         for statement in self._function.body:
             for expr in _reads(statement):
-                if expr.name not in self._tensors:
+                size = self._sizes.get(expr.name)
+                if expr.name not in self._tensors and (size is None or size.root().axis is None):
                     found.setdefault(expr.name, expr.span)
         return found
 
     def _refuse_unknown_sizes(self, known: set[str]) -> None:
         """A name in the place of a size that is neither a size of an input nor assigned."""
-        known = known | self._tensors | self._refused
+        if self._collector.errors:
+            return  # they may be the reason
+        known = known | self._tensors
         for statement in self._function.body:
             for name in _size_names(statement):
                 if name.name in known:
