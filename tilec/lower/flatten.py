@@ -13,9 +13,28 @@ from fractions import Fraction
 
 from tilec.lower.forms import Form, form_of
 from tilec.lower.pieces import Axis, Part, Piece
-from tilec.lower.translate import Place
+from tilec.lower.translate import RESULT, Place
 from tilec.tensor.affine import Affine
-from tilec.tensor.scalar import IndexValue, Read, Scalar, rewrite, walk
+from tilec.tensor.ir import Map
+from tilec.tensor.scalar import IndexValue, Read, Scalar, at_indices, rewrite, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """A map that is applied to each element of ``producer`` before it is stored."""
+
+    map: Map
+    producer: str
+
+    def body(self, values: dict[str, Affine]) -> Scalar:
+        """The map's body at some coordinates, with the element as ``RESULT``."""
+
+        def change(node: Scalar) -> Scalar | None:
+            if isinstance(node, Read) and node.tensor == self.producer:
+                return Read(RESULT, (), node.dtype)
+            return None
+
+        return at_indices(rewrite(self.map.body, change), values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +44,30 @@ class FlatPiece:
     Attributes:
         piece: Loops, constraints and bodies; ``piece.output`` keeps the coordinates.
         stores: Offset of the output element, then of the default element if there is one.
+        epilogue: What is stored, as an expression of ``RESULT``; None for the result itself.
     """
 
     piece: Piece
     stores: tuple[Affine, ...]
+    epilogue: Scalar | None = None
 
 
 def flatten(
-    piece: Piece, places: Mapping[str, Place], output: Place, default: Place | None
+    piece: Piece,
+    places: Mapping[str, Place],
+    output: Place,
+    default: Place | None,
+    epilogue: Epilogue | None = None,
 ) -> FlatPiece:
     """Replace coordinates by offsets. Pieces with untested divisibility keep exact divisions."""
     parts = tuple(replace(part, body=_flat_body(part.body, places)) for part in piece.parts)
     targets = [output] if default is None else [output, default]
     stores = tuple(_offset(place.strides, piece.output) for place in targets)
-    return FlatPiece(replace(piece, parts=parts), stores)
+    if epilogue is None:
+        return FlatPiece(replace(piece, parts=parts), stores)
+    values = dict(zip(epilogue.map.indices, piece.output, strict=True))
+    after = _flat_body(epilogue.body(values), places)
+    return FlatPiece(replace(piece, parts=parts), stores, after)
 
 
 def flat_places(places: Mapping[str, Place]) -> dict[str, Place]:
@@ -48,7 +77,7 @@ def flat_places(places: Mapping[str, Place]) -> dict[str, Place]:
 
 def merge_loops(flat: FlatPiece) -> FlatPiece:
     """Merge neighbouring loops, output loops and the reduction loops of each part alike."""
-    axes = list(flat.piece.axes)
+    axes: list[Axis] = list(flat.piece.axes)
     at = len(axes) - 2
     while at >= 0:
         merged = _merge_outputs(flat, axes[at], axes[at + 1])
@@ -57,17 +86,19 @@ def merge_loops(flat: FlatPiece) -> FlatPiece:
             axes = list(flat.piece.axes)
         at -= 1
     parts = tuple(_merge_reductions(part) for part in flat.piece.parts)
-    return FlatPiece(replace(flat.piece, parts=parts), flat.stores)
+    return replace(flat, piece=replace(flat.piece, parts=parts))
 
 
 def offsets(body: Scalar) -> tuple[Affine, ...]:
     """Offset of each read of a flattened body."""
-    return tuple(node.access[0] for node in walk(body) if isinstance(node, Read))
+    return tuple(
+        node.access[0] for node in walk(body) if isinstance(node, Read) and node.tensor != RESULT
+    )
 
 
 def _flat_body(body: Scalar, places: Mapping[str, Place]) -> Scalar:
     def change(node: Scalar) -> Scalar | None:
-        if not isinstance(node, Read):
+        if not isinstance(node, Read) or node.tensor == RESULT:
             return None
         return replace(node, access=(_offset(places[node.tensor].strides, node.access),))
 
@@ -88,13 +119,18 @@ def _merge_outputs(flat: FlatPiece, outer: Axis, inner: Axis) -> FlatPiece | Non
         if _pinned(part, outer.name, inner.name):
             return None
         forms += offsets(part.body)
+    if flat.epilogue is not None:
+        if any(isinstance(node, IndexValue) for node in walk(flat.epilogue)):
+            return None
+        forms += offsets(flat.epilogue)
     if not _run_together(forms, outer, inner):
         return None
     axis, values = _merged(outer, inner)
     parts = tuple(replace(part, body=_substitute(part.body, values)) for part in piece.parts)
     axes = tuple(axis if a == inner else a for a in piece.axes if a != outer)
     stores = tuple(form.substitute(values) for form in flat.stores)
-    return FlatPiece(replace(piece, axes=axes, parts=parts), stores)
+    after = None if flat.epilogue is None else _substitute(flat.epilogue, values)
+    return FlatPiece(replace(piece, axes=axes, parts=parts), stores, after)
 
 
 def _merge_reductions(part: Part) -> Part:
@@ -139,7 +175,7 @@ def _merged(outer: Axis, inner: Axis) -> tuple[Axis, dict[str, Affine]]:
 
 def _substitute(body: Scalar, values: Mapping[str, Affine]) -> Scalar:
     def change(node: Scalar) -> Scalar | None:
-        if isinstance(node, Read):
+        if isinstance(node, Read) and node.tensor != RESULT:
             return replace(node, access=(node.access[0].substitute(values),))
         return None
 

@@ -57,12 +57,14 @@ class Target:
     Attributes:
         agg: Aggregation; ASSIGN for a map.
         accumulate: Type in which values are combined.
+        result: Type of an element before its epilogue.
         output: Buffer of the results.
         default: Buffer of what elements without a point hold, None for 0.
     """
 
     agg: Aggregation
     accumulate: DType
+    result: DType
     output: Buffer
     default: Buffer | None
 
@@ -88,7 +90,7 @@ class LoopWriter:
         is_vector = axis.name == plan.vector
         body: list[Stmt] = []
         for low, high in _segments(flat, axis, alone=not is_vector):
-            inner = FlatPiece(restrict(flat.piece, axis.name, low, high), flat.stores)
+            inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             kind = LoopKind.VECTOR if is_vector else LoopKind.SERIAL
             stmts = self._outer(inner, plan, rest)
             body.append(For(axis.name, build.const(low), build.const(high), stmts, kind=kind))
@@ -97,13 +99,15 @@ class LoopWriter:
     def _element(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
         """One output element: all its parts, then the store."""
         piece, target = flat.piece, self.target
-        result = VType(target.output.type.dtype)
+        result = VType(target.result)
         where = form_expr(form_of(flat.stores[0]))
         if not piece.parts:
-            return (Store(target.output.name, where, self._otherwise(flat, result)),)
+            value = self._finished(flat, self._otherwise(flat, result))
+            return (Store(target.output.name, where, value),)
         single = piece.parts[0]
         if target.agg is Aggregation.ASSIGN and piece.covered and _is_direct(piece.parts):
             value = convert(translate(single.body, self.places), result.dtype)
+            value = self._finished(flat, value)
             return (Store(target.output.name, where, value),)
         hit = None if piece.covered else self._register("hit", I32, 1)
         stmts: list[Stmt] = []
@@ -117,8 +121,14 @@ class LoopWriter:
         if hit is not None:
             reached = Apply("cmp_ne", (_get(hit), Const(0, hit.type)), VType(_bool()))
             value = Apply("cond", (reached, value, self._otherwise(flat, result)), result)
-        stmts.append(Store(target.output.name, where, value))
+        stmts.append(Store(target.output.name, where, self._finished(flat, value)))
         return tuple(stmts)
+
+    def _finished(self, flat: FlatPiece, value: Expr) -> Expr:
+        """What is stored for a result."""
+        if flat.epilogue is None:
+            return value
+        return translate(flat.epilogue, self.places, value)
 
     def _part(self, part: Part, plan: Plan, total: Buffer, hit: Buffer | None) -> list[Stmt]:
         """One reduction: ``total`` takes the values of all points, ``hit`` becomes 1 at any."""

@@ -22,7 +22,7 @@ from tilec.lower.forms import Box, Form, affine_of, form_of
 from tilec.tensor import domain
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, Map, TensorType
-from tilec.tensor.scalar import IndexValue, Read, Scalar, reads, rewrite
+from tilec.tensor.scalar import Scalar, at_indices, reads
 from tilec.tensor.size import concrete
 
 MAX_CLASSES = 64
@@ -96,7 +96,7 @@ def pieces_of(node: Contraction, types: dict[str, TensorType]) -> tuple[Piece, .
     shape = concrete(node.type.shape)
     names = _loop_names(node)
     solution, conditions = _solve(node, names)
-    body = _substitute(node.body, solution)
+    body = at_indices(node.body, solution)
     free = tuple(name for name in node.indices if name not in solution)
     integral = [form_of(solution[name]) for name in solution]
     constraints: list[Form] = []
@@ -148,7 +148,7 @@ def pieces_of(node: Contraction, types: dict[str, TensorType]) -> tuple[Piece, .
                     Axis(name, -((offset - low) // modulus), (high - offset) // modulus + 1)
                 )
             forms = tuple(_at(form, values) for form in constraints)
-            parts.append(Part(tuple(loops_list), forms, (), _substitute(body, values)))
+            parts.append(Part(tuple(loops_list), forms, (), at_indices(body, values)))
         output = tuple(outer[name] for name in names)
         result.append(simplify(Piece(axes, output, tuple(parts), covered)))
     _check_cover(result, box)
@@ -217,17 +217,6 @@ def _solve(node: Contraction, names: tuple[str, ...]) -> tuple[dict[str, Affine]
         solution = {index: old.substitute({chosen: value}) for index, old in solution.items()}
         solution[chosen] = value
     return solution, tuple(conditions)
-
-
-def _substitute(body: Scalar, values: dict[str, Affine]) -> Scalar:
-    def change(node: Scalar) -> Scalar | None:
-        if isinstance(node, Read):
-            return replace(node, access=tuple(form.substitute(values) for form in node.access))
-        if isinstance(node, IndexValue):
-            return replace(node, form=node.form.substitute(values))
-        return None
-
-    return rewrite(body, change)
 
 
 def _accesses(body: Scalar, types: dict[str, TensorType]) -> list[tuple[Affine, int]]:

@@ -11,7 +11,8 @@ from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
 from tilec.errors import InternalError
 from tilec.kernel.ir import Buffer, Call, ConstantData, Kernel, Load, Module, Stmt, VType
 from tilec.lower import sort, special
-from tilec.lower.flatten import FlatPiece, flat_places, flatten, merge_loops
+from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge_loops
+from tilec.lower.groups import Group, groups
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
@@ -29,7 +30,6 @@ from tilec.tensor.ir import (
     Contraction,
     Gather,
     Map,
-    Node,
     Program,
     RandomState,
     RandomValue,
@@ -44,7 +44,7 @@ from tilec.tensor.size import concrete
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("merge", "tile", "vectorise")
+PASSES = ("fuse", "merge", "tile", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -97,9 +97,9 @@ def lower_program(
     outputs = _outputs(work)
     constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
     held = {place.buffer.name for place in work.places.values()}
-    for node in program.nodes:
-        if not isinstance(node, Constant):
-            _lower_node(work, node)
+    for group in groups(program, fuse="fuse" not in disable):
+        if not isinstance(group.node, Constant):
+            _lower_group(work, group)
     _copy_outputs(work, outputs)
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
     return Module(
@@ -157,8 +157,8 @@ def _copy_outputs(work: _Lowering, outputs: tuple[Buffer, ...]) -> None:
             continue
         kind = work.types[output.value]
         node = special.copy_map(output.name, output.value, kind)
-        target = Place(buffer, contiguous(concrete(kind.shape)))
-        _lower_loops(work, node, pieces_of_map(node), target)
+        target = work.places[buffer.name] = Place(buffer, contiguous(concrete(kind.shape)))
+        _lower_loops(work, Group(node), pieces_of_map(node), target)
 
 
 def _constant(work: _Lowering, node: Constant) -> ConstantData:
@@ -184,93 +184,93 @@ def constant_bytes(data: tuple[bool | int | float, ...], dtype: DType) -> bytes:
     return struct.pack(f"<{len(data)}{letter.upper() if unsigned else letter}", *map(int, data))
 
 
-def _lower_node(work: _Lowering, node: Node) -> None:
+def _lower_group(work: _Lowering, group: Group) -> None:
+    node, result = group.node, group.result
     if isinstance(node, Reshape) and node.name not in work.places:
         source = work.places[node.operand]
         if source.strides == contiguous(concrete(work.types[node.operand].shape)):
             work.places[node.name] = Place(source.buffer, contiguous(concrete(node.type.shape)))
             return
-    target = work.places.get(node.name)
+    target = work.places.get(result.name)
     if target is None:
-        shape = concrete(node.type.shape)
-        buffer = Buffer(node.name, VType(node.type.dtype), prod(shape), writable=True)
-        target = work.places[node.name] = Place(buffer, contiguous(shape))
-    if 0 in concrete(node.type.shape):
+        shape = concrete(result.type.shape)
+        buffer = Buffer(result.name, VType(result.type.dtype), prod(shape), writable=True)
+        target = work.places[result.name] = Place(buffer, contiguous(shape))
+    if 0 in concrete(result.type.shape):
         return
     match node:
         case Contraction():
-            _lower_loops(work, node, pieces_of(node, work.types), target)
+            _lower_loops(work, group, pieces_of(node, work.types), target)
         case Map():
-            _lower_loops(work, node, pieces_of_map(node), target)
+            _lower_loops(work, group, pieces_of_map(node), target)
         case Reshape():
-            _finish(work, node, special.reshape(node, work.places, target, work.types))
+            _finish(work, group, special.reshape(node, work.places, target, work.types))
         case Gather():
-            _finish(work, node, special.gather(node, work.places, target, work.types))
+            _finish(work, group, special.gather(node, work.places, target, work.types))
         case Scatter():
             body = special.scatter(node, work.places, target, work.types)
             work.scratch += [(buffer, len(work.calls)) for buffer in body.scratch]
-            _finish(work, node, body)
+            _finish(work, group, body)
         case RandomValue():
-            _finish(work, node, special.random_value(node, work.places, target))
+            _finish(work, group, special.random_value(node, work.places, target))
         case RandomState():
-            _finish(work, node, special.random_state(node, work.places, target))
+            _finish(work, group, special.random_state(node, work.places, target))
         case ArgSort():
-            _finish(work, node, sort.argsort(node, work.places, target, work.types))
+            _finish(work, group, sort.argsort(node, work.places, target, work.types))
         case Constant():
             raise InternalError(f"constant {node.name} reached the loops")
 
 
 def _lower_loops(
-    work: _Lowering, node: Contraction | Map, pieces: tuple[Piece, ...], output: Place
+    work: _Lowering,
+    group: Group,
+    pieces: tuple[Piece, ...],
+    output: Place,
 ) -> None:
-    """A contraction or a map: flatten, merge loops, choose a plan, write the loops."""
+    """A contraction or a map: flatten, merge loops, choose a schedule, write the loops."""
+    node = group.node
+    if not isinstance(node, Contraction | Map):
+        raise InternalError(f"{node.name} is written by loops of its own")
     agg = node.agg if isinstance(node, Contraction) else Aggregation.ASSIGN
-    default = (
-        work.places[node.default]
-        if isinstance(node, Contraction) and node.default is not None
-        else None
-    )
+    default = None
+    if isinstance(node, Contraction) and node.default is not None:
+        default = work.places[node.default]
+    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
     target = Target(
-        agg, node.body.dtype, output.buffer, None if default is None else default.buffer
+        agg,
+        node.body.dtype,
+        node.type.dtype,
+        output.buffer,
+        None if default is None else default.buffer,
     )
-    tiled = _tile(work, node, pieces, output, default, agg)
+    flats = [flatten(piece, work.places, output, default, after) for piece in pieces]
+    if "merge" not in work.disable:
+        flats = [merge_loops(flat) for flat in flats]
+    tiled = _tile(work, flats, target)
     if tiled is not None:
-        _finish(work, node, tiled)
+        _finish(work, group, tiled)
         return
     writer = LoopWriter(flat_places(work.places), target)
     body: list[Stmt] = []
-    plans: list[Plan] = []
-    for piece in pieces:
-        flat = flatten(piece, work.places, output, default)
-        if "merge" not in work.disable:
-            flat = merge_loops(flat)
-        chosen = _plan(work, flat, node, agg)
-        plans.append(chosen)
+    plans = [_plan(work, flat, node, agg) for flat in flats]
+    for flat, chosen in zip(flats, plans, strict=True):
         body += writer.piece(flat, chosen)
     lines = tuple(dict.fromkeys(str(chosen) for chosen in plans))
     lanes = max((chosen.lanes for chosen in plans), default=1)
-    _finish(work, node, special.Body(tuple(body), tuple(writer.locals), lines, lanes))
+    _finish(work, group, special.Body(tuple(body), tuple(writer.locals), lines, lanes))
 
 
-def _tile(
-    work: _Lowering,
-    node: Contraction | Map,
-    pieces: tuple[Piece, ...],
-    output: Place,
-    default: Place | None,
-    agg: Aggregation,
-) -> special.Body | None:
+def _tile(work: _Lowering, flats: list[FlatPiece], target: Target) -> special.Body | None:
     """A sum of products around a register tile, where the model finds one that pays."""
-    if "tile" in work.disable or work.machine.vector_bytes == 0 or len(pieces) != 1:
+    if "tile" in work.disable or work.machine.vector_bytes == 0 or len(flats) != 1:
         return None
-    flat = merge_loops(flatten(pieces[0], work.places, output, default))
-    problem = recognise(flat, agg, node.body.dtype)
-    if isinstance(problem, str) or node.type.dtype != node.body.dtype:
+    problem = recognise(flats[0], target)
+    if isinstance(problem, str):
         return None
     plan = model.choose(problem, model.Core(vector_bytes=work.machine.vector_bytes))
     if isinstance(plan, str):
         return None
-    return TileWriter(problem, plan, flat_places(work.places), output.buffer).body()
+    return TileWriter(problem, plan, flat_places(work.places), target.output).body()
 
 
 def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:
@@ -285,7 +285,7 @@ def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggreg
     return choose(flat, agg, widest, work.machine.vector_bytes)
 
 
-def _finish(work: _Lowering, node: Node, body: special.Body) -> None:
+def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
     """Make the kernel, run the kernel passes over it, and call it."""
     used = {e.buffer for e in expressions(body.statements) if isinstance(e, Load)}
     candidates = {place.buffer.name: place.buffer for place in work.places.values()}
@@ -295,15 +295,15 @@ def _finish(work: _Lowering, node: Node, body: special.Body) -> None:
     for name in sorted(used | written):
         if name in candidates:
             params.append(replace(candidates[name], writable=name in written))
-    shapes = [f"{name}: {work.types[name]}" for name in operands(node)]
+    nodes = [group.node] if group.epilogue is None else [group.node, group.epilogue]
+    shapes = {name: work.types[name] for node in nodes for name in (node.name, *operands(node))}
     header = (
-        *print_definition(node).splitlines(),
-        f"sizes: {', '.join([f'{node.name}: {node.type}', *shapes])}",
+        *(line for node in nodes for line in print_definition(node).splitlines()),
+        f"sizes: {', '.join(f'{name}: {kind}' for name, kind in shapes.items())}",
         *(f"schedule: {line}" for line in body.schedule),
     )
-    kernel = Kernel(
-        f"{work.program.name}_{node.name}", header, tuple(params), body.locals, body.statements
-    )
+    name = f"{work.program.name}_{group.result.name}"
+    kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
     if "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tilec.dtypes import F32, F64, DType
 from tilec.lower.flatten import FlatPiece, offsets
 from tilec.lower.forms import Form, form_of
+from tilec.lower.loops import Target
 from tilec.lower.pieces import Axis
 from tilec.tensor.ir import Aggregation
 from tilec.tensor.scalar import Apply, IndexValue, Read, Scalar, walk
@@ -49,6 +50,9 @@ class Product:
         store: Offset of the output element.
         constraints: Forms that must be >= 0.
         dtype: Type in which products are formed and summed.
+        result: Type of the sum before the epilogue.
+        epilogue: What is stored, as an expression of ``RESULT``; None for the sum itself.
+        stored: Type of the stored elements.
     """
 
     axes: tuple[Axis, ...]
@@ -57,6 +61,9 @@ class Product:
     store: Form
     constraints: tuple[Form, ...]
     dtype: DType
+    result: DType
+    epilogue: Scalar | None
+    stored: DType
 
     def split(self, vector: str) -> tuple[Operand, Operand]:
         """The product of the factors that move along ``vector``, and that of the others."""
@@ -71,22 +78,36 @@ class Product:
         return result
 
 
-def recognise(flat: FlatPiece, agg: Aggregation, dtype: DType) -> Product | str:
+def recognise(flat: FlatPiece, target: Target) -> Product | str:
     """The product form of a piece, or the reason why it has none."""
-    piece = flat.piece
-    if agg is not Aggregation.SUM or dtype not in (F32, F64):
+    piece, dtype = flat.piece, target.accumulate
+    if target.agg is not Aggregation.SUM or dtype not in (F32, F64):
         return "not a sum of f32 or f64 values"
     if len(piece.parts) != 1 or len(flat.stores) != 1:
         return "several reductions meet in an element, or elements have a default"
     part = piece.parts[0]
     if part.divisible or any(isinstance(node, IndexValue) for node in walk(part.body)):
         return "index values or untested divisibility"
-    if any(form_of(form).denominator > 1 for form in (*flat.stores, *offsets(part.body))):
+    after = () if flat.epilogue is None else offsets(flat.epilogue)
+    if flat.epilogue is not None and any(isinstance(n, IndexValue) for n in walk(flat.epilogue)):
+        return "index values in the epilogue"
+    forms = (*flat.stores, *offsets(part.body), *after)
+    if any(form_of(form).denominator > 1 for form in forms):
         return "rational offsets"
     factors = tuple(Operand(body) for body in _factors(part.body))
     if len(factors) < 2:
         return "a single factor"
-    return Product(piece.axes, part.axes, factors, form_of(flat.stores[0]), part.constraints, dtype)
+    return Product(
+        piece.axes,
+        part.axes,
+        factors,
+        form_of(flat.stores[0]),
+        part.constraints,
+        dtype,
+        target.result,
+        flat.epilogue,
+        target.output.type.dtype,
+    )
 
 
 def _factors(body: Scalar) -> list[Scalar]:

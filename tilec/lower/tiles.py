@@ -43,6 +43,7 @@ from tilec.lower.pieces import Axis, Part
 from tilec.lower.product import Operand, Product
 from tilec.lower.special import Body
 from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.schedule.values import Tiled
 
@@ -325,25 +326,45 @@ class TileWriter:
         step, stride = store.coefficient(self.plan.vector), store.coefficient(self.row.name)
         zeros: list[Stmt] = []
         olds: list[Stmt] = []
-        ends: list[Stmt] = []
+        partial: list[Stmt] = []
+        finished: list[Stmt] = []
         for r, j in product(range(tile.run.size), range(vectors)):
             slot = build.const(r * vectors + j)
             at = build.add(where, build.const(r * stride + j * lanes * step))
             mask = _mask(tile.width - j * lanes, lanes)
+            value = Load(acc.name, slot, acc.type)
             zeros.append(Store(acc.name, slot, Const(0.0, acc.type)))
             olds.append(Store(acc.name, slot, Load(self.output.name, at, acc.type, step, mask)))
-            value = Load(acc.name, slot, acc.type)
-            ends.append(Store(self.output.name, at, value, step, mask))
-        begin = zeros
+            partial.append(Store(self.output.name, at, value, step, mask))
+            result = self._finished(value, tile, r, j, mask)
+            finished.append(Store(self.output.name, at, result, step, mask))
+        begin, ends = zeros, finished
         if self.steps.is_cut:
-            low = build.const(self.steps.axes[-1].low)
-            opening = build.compare("cmp_eq", build.var("block"), low)
+            axis, block = self.steps.axes[-1], build.var("block")
+            opening = build.compare("cmp_eq", block, build.const(axis.low))
             begin = [If(opening, tuple(zeros), tuple(olds))]
+            if partial != finished:
+                last = build.const(axis.high - self.steps.block)
+                closing = build.compare("cmp_ge", block, last)
+                ends = [If(closing, tuple(finished), tuple(partial))]
         slot = build.sub(build.var("panel"), first_panel) if first_panel is not None else _ZERO
         if tile.run.border:
             return [*begin, *self._border(tile, acc, position, slot), *ends]
         rows = tuple(range(tile.run.size))
         return [*begin, *self._multiply(tile, acc, rows, position, slot), *ends]
+
+    def _finished(self, value: Load, tile: Tile, r: int, j: int, mask: Expr | None) -> Expr:
+        """What is stored for a finished sum: rounded, then the epilogue."""
+        problem, lanes = self.problem, self.plan.lanes
+        result = convert(value, problem.result)
+        if problem.epilogue is None:
+            return result
+        expr = translate(problem.epilogue, self.places, result)
+        row = {self.row.name: build.add(tile.top, build.const(r))}
+        column = build.mul(build.var("panel"), build.const(self.width))
+        start = build.add(column, build.const(j * lanes))
+        registers = {b.name: b for b in self.locals if b.scope is Scope.REGISTER}
+        return widen(substitute(expr, row), self.plan.vector, start, lanes, mask, registers)
 
     def _border(self, tile: Tile, acc: Buffer, position: dict[str, Expr], slot: Expr) -> list[Stmt]:
         """The steps of a tile that a constraint cuts: the coupled reductions are unrolled."""

@@ -21,6 +21,10 @@ _EXACT = frozenset({"cond", "cast", "neg", "abs", "max", "min", "relu", "sign"})
 """Operations whose result is one of the operands or a small integer: no rounding can happen."""
 
 
+RESULT = "."
+"""Name under which an epilogue reads the element that was just computed; no tensor has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A tensor in memory: its buffer and the stride of each axis in elements."""
@@ -54,18 +58,23 @@ def offset(place: Place, access: tuple[Affine, ...]) -> Expr:
     return build.add(form_expr(merged), exact)
 
 
-def translate(value: scalar.Scalar, places: Places) -> Expr:
-    """The kernel expression of a scalar expression over loop variables."""
+def translate(value: scalar.Scalar, places: Places, result: Expr | None = None) -> Expr:
+    """The kernel expression of a scalar expression over loop variables.
+
+    ``result`` stands for reads of ``RESULT``: the value to which an epilogue is applied.
+    """
     match value:
         case scalar.Literal():
             return Const(value.value, VType(value.dtype))
+        case scalar.Read(tensor=tensor) if tensor == RESULT and result is not None:
+            return result
         case scalar.Read():
             place = places[value.tensor]
             return Load(place.buffer.name, offset(place, value.access), VType(value.dtype))
         case scalar.IndexValue():
             return convert(form_expr(form_of(value.form)), value.dtype)
         case scalar.Apply():
-            args = tuple(translate(arg, places) for arg in value.args)
+            args = tuple(translate(arg, places, result) for arg in value.args)
             return _apply(value.op, args, value.dtype)
 
 

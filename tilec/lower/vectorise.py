@@ -61,6 +61,14 @@ class Vectorise:
         return replace(kernel, body=body, locals=(*memory, *kept))
 
 
+def widen(
+    expr: Expr, var: str, start: Expr, lanes: int, mask: Expr | None, registers: dict[str, Buffer]
+) -> Expr:
+    """An expression of the loop variable ``var`` for the lanes ``start``, ``start + 1``, ..."""
+    wide = _Widener(registers, var, start, lanes).widen(expr, mask, predicated=False)
+    return build.splat(wide, lanes)
+
+
 @dataclass(slots=True)
 class _Vectoriser:
     lanes: int
@@ -157,7 +165,7 @@ class _Widener:
             case If():
                 return self._guard(stmt, mask, predicated=predicated)
             case Let():
-                value = self.widen(stmt.value, mask, predicated)
+                value = self.widen(stmt.value, mask, predicated=predicated)
                 if value.type.lanes > 1:
                     self.varying.add(stmt.var.name)
                 return (Let(Var(stmt.var.name, value.type), value),)
@@ -165,7 +173,7 @@ class _Widener:
                 return (self._store(stmt, mask, predicated=predicated),)
 
     def _guard(self, stmt: If, mask: Expr | None, *, predicated: bool) -> tuple[Stmt, ...]:
-        condition = self.widen(stmt.condition, mask, predicated)
+        condition = self.widen(stmt.condition, mask, predicated=predicated)
         if condition.type.lanes == 1:
             then = self.block(stmt.then, mask, predicated=predicated)
             otherwise = self.block(stmt.otherwise, mask, predicated=predicated)
@@ -180,7 +188,7 @@ class _Widener:
         )
 
     def _store(self, stmt: Store, mask: Expr | None, *, predicated: bool) -> Store:
-        value = build.splat(self.widen(stmt.value, mask, predicated), self.width)
+        value = build.splat(self.widen(stmt.value, mask, predicated=predicated), self.width)
         held = self.locals.get(stmt.buffer)
         if held is not None:  # a register of each iteration, or of each lane
             buffer = self._register(held)
@@ -191,7 +199,7 @@ class _Widener:
             return Store(buffer.name, index, value)
         step = linear_step(stmt.index, self.var)
         if step is None or self._names_varying(stmt.index):
-            index = build.splat(self.widen(stmt.index, mask, predicated), self.width)
+            index = build.splat(self.widen(stmt.index, mask, predicated=predicated), self.width)
             return Store(stmt.buffer, index, value, mask=mask)
         index = substitute(stmt.index, {self.var: self.start})
         return Store(stmt.buffer, index, value, stride=step, mask=mask)
@@ -220,12 +228,12 @@ class _Widener:
 
     def uniform(self, expr: Expr, mask: Expr | None, predicated: bool) -> Expr:
         """An expression that must have the same value in all lanes."""
-        value = self.widen(expr, mask, predicated)
+        value = self.widen(expr, mask, predicated=predicated)
         if value.type.lanes != 1:
             raise InternalError(f"{expr} differs between the lanes of {self.var}")
         return value
 
-    def widen(self, expr: Expr, mask: Expr | None, predicated: bool) -> Expr:
+    def widen(self, expr: Expr, mask: Expr | None, *, predicated: bool) -> Expr:
         """The expression for all lanes; a scalar when it does not depend on the loop."""
         match expr:
             case Const():
@@ -238,7 +246,7 @@ class _Widener:
             case Load():
                 return self._load(expr, mask, predicated)
             case Apply():
-                args = tuple(self.widen(arg, mask, predicated) for arg in expr.args)
+                args = tuple(self.widen(arg, mask, predicated=predicated) for arg in expr.args)
                 if all(arg.type.lanes == 1 for arg in args):
                     return replace(expr, args=args)
                 wide = tuple(build.splat(arg, self.width) for arg in args)
@@ -256,7 +264,7 @@ class _Widener:
         kind = VType(load.type.dtype, self.width)
         step = linear_step(load.index, self.var)
         if step is None or self._names_varying(load.index):
-            index = build.splat(self.widen(load.index, mask, predicated), self.width)
+            index = build.splat(self.widen(load.index, mask, predicated=predicated), self.width)
             return Load(load.buffer, index, kind, mask=mask)
         index = substitute(load.index, {self.var: self.start})
         if step == 0 and not predicated:

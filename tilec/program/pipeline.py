@@ -21,6 +21,7 @@ from tilec.program.frontend import Frontend
 from tilec.program.recipe import Recipe
 from tilec.rewrite.constants import split_constants
 from tilec.rewrite.dead import DropDead
+from tilec.rewrite.inline import Inline
 from tilec.runtime.backend import Backend
 from tilec.runtime.spec import Spec
 from tilec.target.host import host
@@ -29,7 +30,7 @@ from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify as verify_program
 
-REWRITES: Final = (DropDead(),)
+REWRITES: Final = (DropDead(), Inline())
 """The passes over the tensor IR, in order."""
 
 PASSES: Final = (*(rewrite.name for rewrite in REWRITES), *KERNEL_PASSES)

@@ -8,7 +8,7 @@ read from. Nothing is run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import log2, prod
 
 from tilec.lower.pieces import Axis
 from tilec.lower.product import Operand, Product
@@ -45,6 +45,9 @@ MIN_WORK = 1 << 15
 
 PARALLEL_WORK = 1 << 20
 """Multiplications below which one thread is faster than waking a second."""
+
+PACK_USES = 8
+"""Tiles that read a panel before packing it pays: a copy costs about as much as four of them."""
 
 REDUCE_BLOCK = 384
 """Reduction steps per pass over packed panels: a panel of 32 columns then fills L1 one and a half
@@ -141,11 +144,9 @@ def _plan(
         a.extent for a in problem.axes if not operand.moves(a.name)
     )  # how often each element of the vector operand is read
     contiguous = operand.is_read and operand.steps(axis.name) == (1,)
-    far = any(abs(step) * problem.dtype.bytes >= 2048 for step in operand.steps(inner.name))
-    pack_vector = not contiguous or (far and uses >= 4 * rows)
-    coupled = any(
-        row is not None and form.coefficient(row.name) for form in problem.constraints
-    )
+    wide = any(abs(step) > vectors * lanes for step in operand.steps(inner.name))
+    pack_vector = not contiguous or (wide and uses >= PACK_USES * rows)
+    coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
     strides = other.steps(row.name) if row is not None else ()
     thrashes = any(abs(step) * problem.dtype.bytes % 4096 == 0 for step in strides)
     far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
@@ -159,7 +160,13 @@ def _plan(
     if any(not f.coefficient(row.name) if row else True for f in problem.constraints):
         pack_row = pack_row and not problem.constraints
     reduce_block = row_block = 0
-    if pack_vector and not problem.constraints and inner.extent > REDUCE_BLOCK * 3 // 2:
+    whole = problem.stored != problem.dtype  # partial sums need outputs of their own type
+    if (
+        pack_vector
+        and not problem.constraints
+        and not whole
+        and inner.extent > REDUCE_BLOCK * 3 // 2
+    ):
         blocks = -(-inner.extent // REDUCE_BLOCK)
         reduce_block = -(-inner.extent // blocks)
     if pack_row:
@@ -223,4 +230,10 @@ def _cycles(problem: Product, core: Core, axis: Axis, row: Axis | None, plan: Ti
             loads = (rows + vectors) / core.loads_per_cycle
             chain = float(core.fma_latency)
             per_tile += many * count * (max(fma, loads, chain) * steps + 3 * rows * vectors + 20)
-    return per_tile * others
+    step = max((abs(s) for s in _still_steps(problem, axis, row)), default=1)
+    # Rows that lie close together share pages and prefetch streams.
+    return per_tile * others * (1 + 0.01 * log2(1 + step * problem.dtype.bytes / 64))
+
+
+def _still_steps(problem: Product, axis: Axis, row: Axis | None) -> tuple[int, ...]:
+    return () if row is None else problem.split(axis.name)[1].steps(row.name)

@@ -6,7 +6,7 @@ rule asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -77,3 +77,16 @@ def rewrite(value: Scalar, change: Callable[[Scalar], Scalar | None]) -> Scalar:
             value = replace(value, args=args)
     changed = change(value)
     return value if changed is None else changed
+
+
+def at_indices(value: Scalar, values: Mapping[str, Affine]) -> Scalar:
+    """The expression with index variables replaced by index expressions."""
+
+    def change(node: Scalar) -> Scalar | None:
+        if isinstance(node, Read):
+            return replace(node, access=tuple(form.substitute(values) for form in node.access))
+        if isinstance(node, IndexValue):
+            return replace(node, form=node.form.substitute(values))
+        return None
+
+    return rewrite(value, change)

@@ -1,0 +1,86 @@
+"""Inline: elementwise values that one other elementwise value reads are computed where it does.
+
+Assumes a verified program. Guarantees the same values: a map reads its operands at affine
+coordinates, so its body with those coordinates put in is again a body. A map is inlined when that
+computes no element more often than before, or when computing it again is cheaper than storing and
+loading it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar
+
+from tilec.operations import OPERATIONS, Rule
+from tilec.tensor.ir import Map, Node, Program, operands
+from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, reads, rewrite, walk
+from tilec.tensor.size import concrete
+
+CHEAP_OPERATIONS = 2
+"""Operations that may be repeated per element rather than passed through memory."""
+
+MAX_OPERATIONS = 400
+"""Bodies are not grown beyond this, so that registers suffice and compilation stays fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """The pass."""
+
+    name: ClassVar[str] = "inline"
+
+    def apply(self, program: Program) -> Program:
+        """Inline maps into maps, from the first node to the last."""
+        maps: dict[str, Map] = {}
+        nodes: list[Node] = []
+        kept = {output.value for output in program.outputs}
+        uses: dict[str, int] = {}
+        for node in program.nodes:
+            for name in operands(node):
+                uses[name] = uses.get(name, 0) + 1
+        for node in program.nodes:
+            if isinstance(node, Map):
+                node = self._absorb(node, maps, kept, uses)
+                maps[node.name] = node
+            nodes.append(node)
+        read = kept | {name for node in nodes for name in operands(node)}
+        alive = tuple(n for n in nodes if n.name in read or not isinstance(n, Map))
+        return replace(program, nodes=alive)
+
+    def _absorb(self, node: Map, maps: dict[str, Map], kept: set[str], uses: dict[str, int]) -> Map:
+        counts: dict[str, int] = {}
+        for read in reads(node.body):
+            counts[read.tensor] = counts.get(read.tensor, 0) + 1
+        body = node.body
+        for name, count in counts.items():
+            producer = maps.get(name)
+            if producer is None or name in kept or uses[name] != 1:
+                continue
+            if not _pays(producer, node, count) or _size(body) > MAX_OPERATIONS:
+                continue
+            body = rewrite(body, lambda scalar, p=producer: _inlined(scalar, p))
+        return replace(node, body=body)
+
+
+def _inlined(scalar: Scalar, producer: Map) -> Scalar | None:
+    if not isinstance(scalar, Read) or scalar.tensor != producer.name:
+        return None
+    values = dict(zip(producer.indices, scalar.access, strict=True))
+    return at_indices(producer.body, values)
+
+
+def _pays(producer: Map, consumer: Map, count: int) -> bool:
+    before = prod(concrete(producer.type.shape))
+    after = prod(concrete(consumer.type.shape)) * count
+    if after <= before:
+        return True
+    heavy = any(
+        isinstance(node, Apply) and OPERATIONS[node.op].rule is Rule.MATH
+        for node in walk(producer.body)
+    )
+    return not heavy and _size(producer.body) <= CHEAP_OPERATIONS
+
+
+def _size(body: Scalar) -> int:
+    return sum(isinstance(node, Apply) for node in walk(body))
