@@ -15,8 +15,19 @@ from tilec_llvm.writer import Abilities
 SPEED = 2
 """LLVM's optimisation level for the passes and for code generation."""
 
-ARCHITECTURES = {"aarch64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
-"""Triples of the architectures for which assembly can be printed from any machine."""
+_SYSTEM = "unknown-linux-gnu"
+
+_X86 = """
+x86-64 x86-64-v2 x86-64-v3 x86-64-v4 nehalem sandybridge haswell broadwell skylake skylake-avx512
+cascadelake icelake-server sapphirerapids graniterapids alderlake znver1 znver2 znver3 znver4 znver5
+"""
+_ARM = """
+armv8-a cortex-a53 cortex-a72 cortex-a76 neoverse-n1 neoverse-n2 neoverse-v1 neoverse-v2 a64fx
+ampere1 apple-m1 apple-m2 apple-m3 apple-m4
+"""
+
+CPUS = {"x86_64": tuple(_X86.split()), "aarch64": tuple(_ARM.split())}
+"""Processors for which code can be printed on any machine; LLVM knows more, but does not tell."""
 
 
 @cache
@@ -65,16 +76,12 @@ def processor(cpu: str | None) -> Processor:
     """The processor that ``Options.cpu`` names; None is this machine."""
     if cpu is None:
         return host()
-    architecture, _, name = cpu.rpartition(":")
-    if not architecture:
-        return Processor(host().triple, name, "")
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise TargetError(
-            f"no code can be generated for the architecture {architecture!r}",
-            help=f"known architectures: {known}; write one before the CPU, as in aarch64:generic",
-        )
-    return Processor(ARCHITECTURES[architecture], name, "")
+    for architecture, names in CPUS.items():
+        if cpu in names:
+            name = "generic" if cpu == "armv8-a" else cpu
+            return Processor(f"{architecture}-{_SYSTEM}", name, "")
+    known = ", ".join(name for names in CPUS.values() for name in names)
+    raise TargetError(f"the target llvm knows no CPU {cpu!r}", help=f"known CPUs: {known}")
 
 
 def versions() -> str:
