@@ -58,18 +58,6 @@ def lower_contraction(statement: ast.Contraction, frame: Frame, name: str) -> Te
     return frame.add(node)
 
 
-def is_equality_triple(body: ast.Expr) -> bool:
-    """True for ``A[..] + B[..] ? C[..]`` and ``*``: PlaidML tests equality there all the same."""
-    return (
-        isinstance(body, ast.Conditional)
-        and body.otherwise is None
-        and isinstance(body.test, ast.Binary)
-        and body.test.op in ("+", "*")
-        and isinstance(body.test.left, ast.Access)
-        and isinstance(body.test.right, ast.Access)
-    )
-
-
 def _indices(statement: ast.Contraction) -> tuple[str, ...]:
     """Those of the output first, then the others, each in order of the text."""
     found = [name for expr in statement.indices for name in index_names(expr)]
@@ -269,17 +257,10 @@ class _Body:
         """``a == b ? c``: c where the test holds, else 0; all three meet by promotion."""
         then = _scalar(self.part(expr.then))
         test = expr.test
-        if not isinstance(test, ast.Binary) or not _compares(expr):
-            zero = types.literal(0, then.dtype)
-            return types.apply("cond", _scalar(self.part(test)), then, zero)
-        op = "cmp_eq" if is_equality_triple(expr) else INFIX[test.op].name
+        if not isinstance(test, ast.Binary) or not INFIX[test.op].name.startswith("cmp_"):
+            return types.apply("cond", _scalar(self.part(test)), then, types.literal(0, then.dtype))
         sides = [self.part(test.left), self.part(test.right)]
         dtype = types.common([*(_scalar(side).dtype for side in sides), then.dtype])
-        holds = _scalar(self.combine(op, sides, (test.left, test.right), test.span))
-        zero = types.literal(0, dtype)
-        return types.apply("cond", holds, types.convert(then, dtype), zero)
-
-
-def _compares(expr: ast.Conditional) -> bool:
-    assert isinstance(expr.test, ast.Binary)
-    return is_equality_triple(expr) or INFIX[expr.test.op].name.startswith("cmp_")
+        args = (test.left, test.right)
+        holds = _scalar(self.combine(INFIX[test.op].name, sides, args, test.span))
+        return types.apply("cond", holds, types.convert(then, dtype), types.literal(0, dtype))

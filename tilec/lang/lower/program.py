@@ -66,6 +66,13 @@ def lower(
     return random.settle(program)
 
 
+def bound_names(
+    checked: Checked, types: Mapping[str, TensorType], values: Mapping[str, int | float]
+) -> dict[str, Value]:
+    """What inputs and sizes stand for; raises what ``lower`` raises about arguments."""
+    return bind_header(checked, _arguments(checked, types, values), _place)
+
+
 def _arguments(
     checked: Checked, types: Mapping[str, TensorType], values: Mapping[str, int | float]
 ) -> dict[str, Value]:
