@@ -40,6 +40,7 @@ from tilec.tensor.ir import (
 )
 from tilec.tensor.printer import print_definition
 from tilec.tensor.size import concrete
+from tilec.version import __version__
 
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
@@ -296,11 +297,14 @@ def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
         if name in candidates:
             params.append(replace(candidates[name], writable=name in written))
     nodes = [group.node] if group.epilogue is None else [group.node, group.epilogue]
-    shapes = {name: work.types[name] for node in nodes for name in (node.name, *operands(node))}
+    # A copy to a second name of a value is no value of the program.
+    types = work.types | {node.name: node.type for node in nodes}
+    shapes = {name: types[name] for node in nodes for name in (node.name, *operands(node))}
     header = (
         *(line for node in nodes for line in print_definition(node).splitlines()),
         f"sizes: {', '.join(f'{name}: {kind}' for name, kind in shapes.items())}",
         *(f"schedule: {line}" for line in body.schedule),
+        f"tilec {__version__}",
     )
     name = f"{work.program.name}_{group.result.name}"
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
