@@ -133,9 +133,11 @@ def _read_list(text: str, name: str, wanted: str | None) -> Array:
         values = json.loads(text)
         array = cast("Array", np.array(values))
     except (ValueError, RecursionError, OverflowError) as error:
-        raise click.UsageError(f"{name}={text}: not a list of numbers ({error})") from error
+        raise click.UsageError(
+            f"{name}={text}: no list of numbers whose rows have one length"
+        ) from error
     if array.dtype.kind not in "biuf":
-        raise click.UsageError(f"{name}={text}: not a list of numbers")
+        raise click.UsageError(f"{name}={text}: no list of numbers")
     if wanted is not None:
         return array.astype(numpy_dtype(BY_NAME[wanted]))
     # The types that Tile gives to literals.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,7 +19,6 @@ EXIT_FAULTY_PROGRAM = 1
 EXIT_WRONG_USAGE = 2
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
-EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 # Name, module under tilec.cli and one line for the list. The modules are imported when their
 # command runs, so that --help and completion answer at once.
@@ -83,6 +82,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave the process with its exit status."""
+    if hasattr(signal, "SIGPIPE"):
+        # A reader that has enough (head, a pager) ends us silently, as it ends any other tool.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(run(arguments))
 
 
@@ -94,7 +96,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name="tilec",
             standalone_mode=False,
         )
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return EXIT_WRONG_USAGE
@@ -103,10 +104,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         print_error(error)
         return _status_of(error)
-    except BrokenPipeError:
-        # The reader has enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except Exception as error:

@@ -119,9 +119,14 @@ def _highlight(text: str, language: str) -> str:
     # Slow to import, and only for terminals. Pygments is typed in part.
     import pygments
     from pygments import formatters, lexers
+    from pygments.util import ClassNotFound
 
-    lexer = cast("object", lexers.get_lexer_by_name(language))  # pyright: ignore[reportUnknownMemberType]
+    find = cast("Callable[[str], object]", lexers.get_lexer_by_name)  # pyright: ignore[reportUnknownMemberType]
     highlight = cast("Callable[..., str]", pygments.highlight)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        lexer = find(language)
+    except ClassNotFound:  # a checkout that is not installed registers no lexer
+        return text
     return highlight(text, lexer, formatters.TerminalFormatter[str]())
 
 
