@@ -1,9 +1,11 @@
 """Packing: operands copied into the order in which register tiles read them.
 
-``panels[panel][step][lane]`` holds the vector operand, ``rows[tile][step][row]`` the other one; a
-step is one point of the reduction loops, or of one block of the innermost of them. Elements beyond
-the edge of the vector loop are zero, elements that the constraints exclude are left unwritten,
-because no tile reads them.
+``panels[panel][step][lane]`` holds the vector operand; a step is one point of the reduction loops,
+or of one block of the innermost of them. The other operand is read element by element, so its copy
+keeps the direction that is contiguous: ``rows[tile][step][row]`` or ``rows[tile][row][step]``, the
+latter with a distance between rows that does not map them all to one set of the cache. Elements
+beyond the edge of the vector loop are zero, elements that the constraints exclude are left
+unwritten, because no tile reads them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from tilec.lower.product import Operand
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.walk import substitute
 
+LINE_BYTES = 64
 _ZERO = build.const(0)
 
 
@@ -65,11 +68,15 @@ class Steps:
             total = build.add(total, build.mul(value, build.const(inner)))
         return total
 
-    def loops(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    def loops(
+        self, body: tuple[Stmt, ...], innermost: LoopKind = LoopKind.SERIAL
+    ) -> tuple[Stmt, ...]:
         """All loops of the pass around some statements."""
+        kind = innermost
         for axis in reversed(self.axes):
             low, high = self.range(axis)
-            body = (For(axis.name, low, high, body),)
+            body = (For(axis.name, low, high, body, kind=kind),)
+            kind = LoopKind.SERIAL
         return body
 
 
@@ -84,6 +91,7 @@ class Packer:
         dtype: Type of the packed elements.
         places: Where tensors lie.
         constraints: Conditions on the points of the operand.
+        row_major: True to keep the steps of one row together.
     """
 
     buffer: str
@@ -92,32 +100,59 @@ class Packer:
     dtype: DType
     places: Places
     constraints: tuple[Form, ...] = ()
+    row_major: bool = False
+
+    @property
+    def slot_elems(self) -> int:
+        """Elements of one panel, or of the rows of one tile."""
+        return self.width * (self._row_distance if self.row_major else self.steps.count)
+
+    @property
+    def _row_distance(self) -> int:
+        """Elements between rows: whole vectors, and an odd number of cache lines."""
+        lines = -(-self.steps.count * self.dtype.bytes // LINE_BYTES) | 1
+        return lines * LINE_BYTES // self.dtype.bytes
 
     def copy(self, operand: Operand, loop: str, slot: Expr, first: Expr, width: int) -> list[Stmt]:
         """Pack ``width`` iterations of ``loop`` from ``first`` as panel number ``slot``."""
         lane = build.var("lane")
-        offset = build.add(self.offset(slot), lane)
+        offset = self.offset(slot, lane)
         value = convert(translate(operand.body, self.places), self.dtype)
         moved = substitute(value, {loop: build.add(first, lane)})
-        stmts: tuple[Stmt, ...] = (_lanes(0, width, Store(self.buffer, offset, moved)),)
+        along_steps = self.row_major or (
+            operand.steps(loop) != (1,) and operand.steps(self.steps.axes[-1].name) == (1,)
+        )
+        copy: tuple[Stmt, ...] = (Store(self.buffer, offset, moved),)
+        if not along_steps:
+            copy = (_lanes(0, width, copy, LoopKind.VECTOR),)
         for form in self.constraints:
             holds = build.compare("cmp_ge", form_expr(form), _ZERO)
-            stmts = (If(holds, stmts),)
+            copy = (If(holds, copy),)
+        if along_steps:
+            inner = self.steps.loops(copy, LoopKind.VECTOR)
+            stmts: tuple[Stmt, ...] = (_lanes(0, width, inner, LoopKind.SERIAL),)
+        else:
+            stmts = self.steps.loops(copy)
         if width < self.width:
             zero = Store(self.buffer, offset, Const(0.0, VType(self.dtype)))
-            stmts = (*stmts, _lanes(width, self.width, zero))
-        return list(self.steps.loops(stmts))
+            blank = _lanes(width, self.width, (zero,), LoopKind.VECTOR)
+            stmts = (*stmts, *self.steps.loops((blank,)))
+        return list(stmts)
 
-    def offset(self, slot: Expr) -> Expr:
-        """Offset of the first lane of the current step in panel number ``slot``."""
-        line = build.add(build.mul(slot, build.const(self.steps.count)), self.steps.position())
-        return build.mul(line, build.const(self.width))
+    def offset(self, slot: Expr, lane: Expr) -> Expr:
+        """Offset of a lane (or row) of the current step in panel number ``slot``."""
+        start = build.mul(slot, build.const(self.slot_elems))
+        step = self.steps.position()
+        if self.row_major:
+            inside = build.add(build.mul(lane, build.const(self._row_distance)), step)
+        else:
+            inside = build.add(build.mul(step, build.const(self.width)), lane)
+        return build.add(start, inside)
 
-    def vector(self, slot: Expr, lane: int, lanes: int) -> Load:
-        """Lanes of the current step."""
-        index = build.add(self.offset(slot), build.const(lane))
-        return Load(self.buffer, index, VType(self.dtype, lanes))
+    def load(self, slot: Expr, lane: int, lanes: int) -> Load:
+        """Lanes of the current step, or one row of it."""
+        return Load(self.buffer, self.offset(slot, build.const(lane)), VType(self.dtype, lanes))
 
 
-def _lanes(low: int, high: int, store: Store) -> For:
-    return For("lane", build.const(low), build.const(high), (store,), kind=LoopKind.VECTOR)
+def _lanes(low: int, high: int, body: tuple[Stmt, ...], kind: LoopKind) -> For:
+    return For("lane", build.const(low), build.const(high), body, kind=kind)

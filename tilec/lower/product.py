@@ -21,13 +21,19 @@ from tilec.tensor.scalar import Apply, IndexValue, Read, Scalar, walk
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One side of the product: a scalar expression over offsets."""
+    """One side of the product: a scalar expression over offsets, and those of its reads."""
 
     body: Scalar
+    forms: tuple[Form, ...]
+
+    @staticmethod
+    def of(body: Scalar) -> Operand:
+        """The operand with some body."""
+        return Operand(body, tuple(form_of(form) for form in offsets(body)))
 
     def steps(self, name: str) -> tuple[int, ...]:
         """How far each read moves when the loop ``name`` moves by 1."""
-        return tuple(form_of(form).coefficient(name) for form in offsets(self.body))
+        return tuple(form.coefficient(name) for form in self.forms)
 
     def moves(self, name: str) -> bool:
         """Whether the value depends on the loop."""
@@ -69,7 +75,7 @@ class Product:
         """The product of the factors that move along ``vector``, and that of the others."""
         moving = [f.body for f in self.factors if f.moves(vector)]
         still = [f.body for f in self.factors if not f.moves(vector)]
-        return Operand(self._multiplied(moving)), Operand(self._multiplied(still))
+        return Operand.of(self._multiplied(moving)), Operand.of(self._multiplied(still))
 
     def _multiplied(self, bodies: list[Scalar]) -> Scalar:
         result = bodies[0]
@@ -94,7 +100,7 @@ def recognise(flat: FlatPiece, target: Target) -> Product | str:
     forms = (*flat.stores, *offsets(part.body), *after)
     if any(form_of(form).denominator > 1 for form in forms):
         return "rational offsets"
-    factors = tuple(Operand(body) for body in _factors(part.body))
+    factors = tuple(Operand.of(body) for body in _factors(part.body))
     if len(factors) < 2:
         return "a single factor"
     return Product(

@@ -97,6 +97,8 @@ class TileWriter:
     still: Operand = field(init=False)
     steps: Steps = field(init=False)
     panels: Packer = field(init=False)
+    moving_value: Expr = field(init=False)
+    still_value: Expr = field(init=False)
     written: int = 0
 
     def __post_init__(self) -> None:
@@ -105,6 +107,8 @@ class TileWriter:
         self.vector = axes[plan.vector]
         self.row = Axis("row", 0, 1) if plan.row is None else axes[plan.row]
         self.moving, self.still = problem.split(plan.vector)
+        self.moving_value = translate(self.moving.body, self.places)
+        self.still_value = translate(self.still.body, self.places)
         inner = problem.reductions[-1].extent
         self.steps = Steps(problem.reductions, min(plan.reduce_block or inner, inner))
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
@@ -203,7 +207,7 @@ class TileWriter:
         if self.plan.pack_row:
             stmts: list[Stmt] = []
             if self.plan.pack_vector:
-                self._scratch("panels", most_panels * self.steps.count * self.width)
+                self._scratch("panels", most_panels * self.panels.slot_elems)
                 stmts += self._over_panels(panels, lambda width: self._pack(width, first))
             stmts += self._over_free(free, ranges, self._packed_rows(runs, panels, ranges, first))
             return self._blocks(stmts)
@@ -211,7 +215,7 @@ class TileWriter:
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
             if self.plan.pack_vector:
-                self._scratch("panels", self.steps.count * self.width)
+                self._scratch("panels", self.panels.slot_elems)
                 inner += self._pack(width, build.var("panel"))
             tiles: list[Stmt] = []
             for run in runs:
@@ -281,8 +285,8 @@ class TileWriter:
                 max(1, self.plan.row_block // run.size) if self.plan.row_block else run.count
             )
             group_size = min(group_size, run.count)
-            self._scratch("rows", group_size * self.steps.count * run.size)
-            packer = Packer("rows", run.size, self.steps, self.problem.dtype, self.places)
+            packer = self._row_packer(run)
+            self._scratch("rows", group_size * packer.slot_elems)
             start, number = build.var("group"), build.var("tile")
             stop = build.minimum(build.add(start, build.const(group_size)), high)
             top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
@@ -434,8 +438,8 @@ class TileWriter:
         lanes = self.plan.lanes
         kind = VType(self.problem.dtype, lanes)
         if self.plan.pack_vector:
-            return substitute(self.panels.vector(slot, j * lanes, lanes), known)
-        loaded = translate(self.moving.body, self.places)
+            return substitute(self.panels.load(slot, j * lanes, lanes), known)
+        loaded = self.moving_value
         if not isinstance(loaded, Load):
             raise InternalError(
                 f"the schedule {self.plan} does not pack an operand with arithmetic"
@@ -446,11 +450,15 @@ class TileWriter:
     def _row_value(self, r: int, tile: Tile, known: dict[str, Expr]) -> Expr:
         dtype = self.problem.dtype
         if self.plan.pack_row:
-            packer = Packer("rows", tile.run.size, self.steps, dtype, self.places)
-            return substitute(packer.vector(tile.slot, r, 1), known)
+            return substitute(self._row_packer(tile.run).load(tile.slot, r, 1), known)
         row = self.row.name
         moved = {**known, row: build.add(tile.top, build.const(r))}
-        return convert(substitute(translate(self.still.body, self.places), moved), dtype)
+        return convert(substitute(self.still_value, moved), dtype)
+
+    def _row_packer(self, run: Run) -> Packer:
+        strided = self.still.steps(self.row.name) != (1,)
+        problem = self.problem
+        return Packer("rows", run.size, self.steps, problem.dtype, self.places, (), strided)
 
     def _scratch(self, name: str, elems: int) -> None:
         """Ask for a scratch buffer of at least some size."""

@@ -77,7 +77,7 @@ def choose(problem: Product, core: Core) -> Tiled | str:
                 if row is None and rows > 1:
                     continue
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes)
-                cost = _cycles(problem, core, axis, row, plan)
+                cost = _cycles(problem, core, axis, row, other, plan)
                 if best is None or cost < best[0]:
                     best = cost, plan
     return reason if best is None else best[1]
@@ -212,7 +212,9 @@ def _parallel(
     return (outer[0].name, outer[0].extent) if outer else (None, 1)
 
 
-def _cycles(problem: Product, core: Core, axis: Axis, row: Axis | None, plan: Tiled) -> float:
+def _cycles(
+    problem: Product, core: Core, axis: Axis, row: Axis | None, other: Operand, plan: Tiled
+) -> float:
     """Cycles of the multiplications of the whole problem on one thread, tile edges included."""
     steps = prod(a.extent for a in problem.reductions)
     others = prod(a.extent for a in problem.axes if a is not axis and a is not row)
@@ -230,10 +232,6 @@ def _cycles(problem: Product, core: Core, axis: Axis, row: Axis | None, plan: Ti
             loads = (rows + vectors) / core.loads_per_cycle
             chain = float(core.fma_latency)
             per_tile += many * count * (max(fma, loads, chain) * steps + 3 * rows * vectors + 20)
-    step = max((abs(s) for s in _still_steps(problem, axis, row)), default=1)
+    step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
     # Rows that lie close together share pages and prefetch streams.
     return per_tile * others * (1 + 0.01 * log2(1 + step * problem.dtype.bytes / 64))
-
-
-def _still_steps(problem: Product, axis: Axis, row: Axis | None) -> tuple[int, ...]:
-    return () if row is None else problem.split(axis.name)[1].steps(row.name)
