@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from hypothesis import assume
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -39,6 +39,17 @@ MAX_POINTS = 20_000
 
 MAX_ELEMENTS = 4096
 """Elements of one tensor."""
+
+
+RANDOM = settings(
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
+)
+"""Settings for tests over ``cases``: making one takes some tens of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.property.facts import Fact
-from tests.property.programs import Array, Case, cases
+from tests.property.programs import RANDOM, Array, Case, cases
 from tests.property.tolerance import assert_close
 from tilec.lang.check import check_file
 from tilec.lang.lower.program import lower
@@ -45,7 +45,7 @@ def check_against(values: Array, fact: Fact) -> None:
         assert not np.isinf(wide).any()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(RANDOM, max_examples=100)
 @given(cases())
 def test_random_programs_have_the_values_that_were_predicted(case: Case) -> None:
     program = lowered(case)
