@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.math_judge import error_f64, errors_f32, exact, in_f64
+from benchmarks.math_probe import apply, compile_probe, module_text
 from tilec.errors import InternalError
-from tilec_llvm.math import FUNCTIONS, function
-from tilec_llvm.math.judge import error_f64, errors_f32, exact, in_f64
-from tilec_llvm.math.probe import apply, compile_probe, module_text
+from tilec_llvm.math import FUNCTIONS, float_type, function
 from tilec_llvm.target import compiler, processor
 
 Array = NDArray[Any]
@@ -185,9 +185,11 @@ def test_every_width_gives_the_same_bits(op: str, dtype: str) -> None:
 @pytest.mark.parametrize("op", FUNCTIONS)
 def test_text_is_deterministic_and_calls_no_library(op: str) -> None:
     for dtype, lanes in LANES.items():
-        text = module_text(op, dtype, lanes)
+        kind = float_type(dtype, lanes)
+        kinds = (kind,) * FUNCTIONS[op][0]
+        text = module_text(function(op, dtype, lanes), kinds, kind)
         function.cache_clear()
-        assert module_text(op, dtype, lanes) == text
+        assert module_text(function(op, dtype, lanes), kinds, kind) == text
         assembly = compiler(processor("x86-64-v3")).assembly(text)
         calls = [line for line in assembly.splitlines() if "call" in line or "@PLT" in line]
         assert all("tilec." in line for line in calls), calls

@@ -24,7 +24,7 @@ from tilec_llvm.math import (
 )
 from tilec_llvm.math.builder import Definition, Type, Value, define
 
-__all__ = ["FUNCTIONS", "Definition", "function"]
+__all__ = ["FUNCTIONS", "Definition", "float_type", "function"]
 
 FUNCTIONS: Final[dict[str, tuple[int, Callable[..., Value]]]] = {
     "recip": (1, remainder.recip),
@@ -52,11 +52,18 @@ FUNCTIONS: Final[dict[str, tuple[int, Callable[..., Value]]]] = {
 _BITS: Final = {"f32": 32, "f64": 64}
 
 
+def float_type(dtype: str, lanes: int) -> Type:
+    """The type of ``lanes`` floats of ``dtype`` (``f32`` or ``f64``)."""
+    if dtype not in _BITS or lanes < 1:
+        raise InternalError(f"there is no vector code for {lanes} x {dtype}")
+    return Type("f", _BITS[dtype], lanes)
+
+
 @cache
 def function(op: str, dtype: str, lanes: int) -> Definition:
-    """The definition of ``op`` over ``lanes`` floats of ``dtype`` (``f32`` or ``f64``)."""
-    if op not in FUNCTIONS or dtype not in _BITS or lanes < 1:
-        raise InternalError(f"there is no vector code for {op} of {lanes} x {dtype}")
+    """The definition of ``op`` over ``lanes`` floats of ``dtype``."""
+    if op not in FUNCTIONS:
+        raise InternalError(f"there is no vector code for {op}")
     arity, formula = FUNCTIONS[op]
-    kind = Type("f", _BITS[dtype], lanes)
+    kind = float_type(dtype, lanes)
     return define(f"tilec.{op}.{kind.suffix}", (kind,) * arity, formula)

@@ -9,6 +9,7 @@ next to nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from tilec_llvm.math.builder import (
@@ -134,7 +135,7 @@ def _large_angle(bits: int) -> Definition:
         return high, ((r - high.to_float(64)) + rest).to_float(32), quadrant.to_width(32)
 
     symbol = f"tilec.large_angle.{kind.suffix}"
-    return define(symbol, (kind, kind, kind, integer), formula, "cold noinline")
+    return define(symbol, (kind, kind, kind, integer), formula, "cold noinline ")
 
 
 def _payne_hanek(x: Value) -> tuple[Value, Value, Value]:
@@ -146,43 +147,45 @@ def _payne_hanek(x: Value) -> tuple[Value, Value, Value]:
     """
     bits = x.bits()
     exponent = bits.shift_right(F64.fraction) - (F64.bias + F64.fraction)
-    m = (bits & ((1 << F64.fraction) - 1)) | (1 << F64.fraction)
-    shift = (_SCALE - 190) - exponent
-    words = _load_words(shift.shift_right(6))
-    window = words.shift_right((shift & 63).to_width(256)).to_width(192)
-    product = window * m.to_width(192)
+    m = ((bits & ((1 << F64.fraction) - 1)) | (1 << F64.fraction)).to_width(128)
+    low, middle, high = _window((_SCALE - 190) - exponent)
+    # The product modulo 2**192, as an upper and a lower part.
+    lowest = low.to_width(128) * m
+    above = middle.to_width(128) * m + lowest.shift_right(64)
+    upper = above + ((high.to_width(128) * m) << 64)
     # Two bits are the quadrant; the fraction is signed, and the quadrant rounded accordingly.
-    quadrant = (product + (1 << 189)).shift_right(190).to_width(64)
-    fraction = product << 2
+    quadrant = (upper.shift_right(64).to_width(64) + (1 << 61)).shift_right(62)
+    fraction = (upper << 2) | (lowest.to_width(64).shift_right(62)).to_width(128)
     negative = fraction < 0
     size = select(negative, -fraction, fraction)
     zeros = leading_zeros(size)
     size = size << zeros
     scale = ((F64.bias - zeros.to_width(64)) << F64.fraction).as_float()
     scale = select(negative, -scale, scale)
-    high = size.shift_right(139).to_width(64).to_float() * 2.0**-53
-    low = (size.shift_right(86).to_width(64) & ((1 << 53) - 1)).to_float() * 2.0**-106
-    first, second, _ = _HALF_PI[64]
-    part = multiply_exactly(high, high.of(first))
-    rest = fma(high, second, fma(low, first, part.rest))
+    first = size.shift_right(75).to_width(64).to_float() * 2.0**-53
+    second = (size.shift_right(22).to_width(64) & ((1 << 53) - 1)).to_float() * 2.0**-106
+    half_pi, half_pi_rest = F64.half_pi
+    part = multiply_exactly(first, first.of(half_pi))
+    rest = fma(first, half_pi_rest, fma(second, half_pi, part.rest))
     return part.value * scale, rest * scale, quadrant
 
 
-def _load_words(index: Value) -> Value:
-    """256 bits of the table from a word on."""
-    code = index.code
-    listed = ", ".join(f"i64 {word}" for word in _TABLE)
-    name = "tilec.two_over_pi"
-    array = f"[{len(_TABLE)} x i64]"
+def _window(shift: Value) -> tuple[Value, Value, Value]:
+    """Three words of the table, lowest first, from a bit on."""
+    code, word = shift.code, shift.type
+    name, array = "tilec.two_over_pi", f"[{len(_TABLE)} x i64]"
+    listed = ", ".join(f"i64 {value}" for value in _TABLE)
     code.requires.append(
         Definition(name, f"@{name} = internal unnamed_addr constant {array} [{listed}]\n")
     )
-    word, pointer = Type("i", 64, 1), Type("p", 64, 1)
-    total: Value | None = None
+    index = shift.shift_right(6)
+    words: list[Value] = []
     for position in range(4):
         at = index + position
-        address = code.emit(pointer, f"getelementptr {array}, ptr @{name}, i64 0, {at.typed}")
-        part = code.emit(word, f"load i64, {address.typed}").to_width(256) << 64 * position
-        total = part if total is None else total | part
-    assert total is not None
-    return total
+        place = f"getelementptr {array}, ptr @{name}, i64 0, {at.typed}"
+        words.append(code.emit(word, f"load i64, {code.emit(Type('p', 64, 1), place).typed}"))
+    first, second, third = (
+        code.emit(word, f"call i64 @llvm.fshr.i64({above.typed}, {below.typed}, {shift.typed})")
+        for below, above in pairwise(words)
+    )
+    return first, second, third

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilec_llvm.math import FUNCTIONS, function
-from tilec_llvm.math.builder import Type
+from tilec_llvm.math import FUNCTIONS, float_type, function
+from tilec_llvm.math.builder import Definition, Type
 from tilec_llvm.target import compiler, host, llvm
 
 Array = npt.NDArray[Any]
@@ -23,7 +23,6 @@ class Probe:
 
     native: Callable[..., None]
     keep: object
-    assembly: str
 
     def bind(self, *arrays: Array) -> Callable[[], None]:
         """A call without arguments over ``arrays``: inputs, then the output."""
@@ -35,19 +34,16 @@ class Probe:
         self.bind(*arrays)()
 
 
-def module_text(op: str, dtype: str, lanes: int) -> str:
-    """A module whose function ``probe`` applies ``op`` to ``n`` (a multiple of lanes) elements."""
-    definition = function(op, dtype, lanes)
-    arity = FUNCTIONS[op][0]
-    kind = Type("f", {"f32": 32, "f64": 64}[dtype], lanes)
-    names = "ab"[:arity]
+def module_text(definition: Definition, operands: tuple[Type, ...], result: Type) -> str:
+    """A module whose function ``probe`` applies a function to all of some arrays."""
+    names = [f"a{position}" for position in range(len(operands))]
     params = ", ".join(f"ptr noalias %{name}" for name in names)
     loads = "\n".join(
         f"  %{name}p = getelementptr {kind.element}, ptr %{name}, i64 %i\n"
         f"  %{name}v = load {kind}, ptr %{name}p, align {kind.bits // 8}"
-        for name in names
+        for name, kind in zip(names, operands, strict=True)
     )
-    listed = ", ".join(f"{kind} %{name}v" for name in names)
+    listed = ", ".join(f"{kind} %{name}v" for name, kind in zip(names, operands, strict=True))
     loop = f"""
 define void @probe({params}, ptr noalias %y, i64 %n) {{
 entry:
@@ -55,10 +51,10 @@ entry:
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %loop ]
 {loads}
-  %r = call {kind} @{definition.symbol}({listed})
-  %yp = getelementptr {kind.element}, ptr %y, i64 %i
-  store {kind} %r, ptr %yp, align {kind.bits // 8}
-  %next = add i64 %i, {lanes}
+  %r = call {result} @{definition.symbol}({listed})
+  %yp = getelementptr {result.element}, ptr %y, i64 %i
+  store {result} %r, ptr %yp, align {result.bits // 8}
+  %next = add i64 %i, {result.lanes}
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done
 done:
@@ -68,16 +64,22 @@ done:
     return "".join(item.text for item in definition.closure()) + loop
 
 
-def compile_probe(op: str, dtype: str, lanes: int) -> Probe:
-    """The loop over arrays whose size is a multiple of ``lanes``."""
+def compile_definition(definition: Definition, operands: tuple[Type, ...], result: Type) -> Probe:
+    """The loop over arrays whose size is a multiple of the lanes."""
     compiled = compiler(host())
-    text = module_text(op, dtype, lanes)
+    text = module_text(definition, operands, result)
     engine = llvm().create_lljit_compiler()
     builder = llvm().JITLibraryBuilder().add_object_img(compiled.object_code(text, verify=True))
     library = builder.add_current_process().export_symbol("probe").link(engine, "probe")
-    pointers = [ctypes.c_void_p] * (FUNCTIONS[op][0] + 1)
+    pointers = [ctypes.c_void_p] * (len(operands) + 1)
     signature = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)
-    return Probe(signature(library["probe"]), (engine, library), compiled.assembly(text))
+    return Probe(signature(library["probe"]), (engine, library))
+
+
+def compile_probe(op: str, dtype: str, lanes: int) -> Probe:
+    """The loop of one elementary function."""
+    kind = float_type(dtype, lanes)
+    return compile_definition(function(op, dtype, lanes), (kind,) * FUNCTIONS[op][0], kind)
 
 
 def apply(op: str, *inputs: Array, lanes: int = 16) -> Array:
