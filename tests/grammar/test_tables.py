@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -124,3 +126,18 @@ def test_broken_texts_are_those_of_lark(text: str) -> None:
 @pytest.mark.parametrize("text", BROKEN)
 def test_examples_are_broken_for_lark_too(text: str) -> None:
     assert by_lark(text) is None
+
+
+def test_a_parse_needs_neither_lark_nor_the_examples() -> None:
+    program = (
+        "import sys\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from tilec.lang.parse import parse\n"
+        "from tilec.source import Source\n"
+        "parse(Source('cold.tile', 'C[i,j:M,N] = +(A[i,k]*B[k,j])'))\n"
+        "print({'lark', 'tilec_grammar.examples', 'tilec.lang.faults'} & sys.modules.keys())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")
