@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+import tilec
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -93,6 +95,14 @@ def test_console(document: Path, tmp_path: Path) -> None:
                 continue
             same = doctest.OutputChecker().check_output(expected, done.stdout, FLAGS)
             assert same, f"{where}\nexpected:\n{expected}\nprinted:\n{done.stdout}"
+
+
+def test_every_row_of_the_language_by_example_is_tile() -> None:
+    table = (ROOT / "README.md").read_text().partition("| to compute | write |")[2]
+    rows = re.findall(r"^\| .* \| `(.*)` \|$", table.partition("\n\n")[0], re.MULTILINE)
+    assert len(rows) > 8
+    for row in rows:
+        tilec.function(row)
 
 
 def test_links() -> None:

@@ -1,0 +1,128 @@
+"""``tilec check``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+import tilec
+from tilec.cli.program import read_source
+from tilec.cli.report import print_error, print_lint
+from tilec.cli.specs import ShapeOption, inputs_from_options, parse_numbers, parse_shapes
+from tilec.errors import TilecError, UserError
+from tilec.program.function import functions
+from tilec.runtime.spec import Number
+from tilec.source import Source, Span
+
+if TYPE_CHECKING:
+    from tilec.lang.finding import Lint
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE | -]...")
+@click.option("-e", "--expression", metavar="TEXT", help="The program itself, instead of a file.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=SIZES:DTYPE",
+    help="Sizes of an input, as for 'tilec compile'. With them more can be found.",
+)
+@click.option(
+    "--set",
+    "numbers",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="The value of a scalar input that the program uses as a size.",
+)
+@click.option(
+    "--function",
+    "function_name",
+    metavar="NAME",
+    help="Look at this function only; with sizes, by default the last.",
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    files: tuple[str, ...],
+    expression: str | None,
+    shapes: tuple[str, ...],
+    numbers: tuple[str, ...],
+    function_name: str | None,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Report errors and suspicious spots of Tile programs.
+
+    Errors go to standard error and make the exit status 1. Warnings go to standard output:
+    they are about programs that are legal and probably not what was meant, such as an
+    index that nothing bounds, or output elements that nothing writes.
+
+    \b
+    Examples:
+      tilec check *.tile
+      tilec check -e 'function (A[N]) -> (O) { O[i : N] = >(A[j]); }' --shape A=10
+    """
+    if expression is not None and files:
+        raise click.UsageError(f"the program is given twice: -e and {files[0]}")
+    sizes, values = parse_shapes(shapes), parse_numbers(numbers)
+    errors: list[TilecError] = []
+    lints: list[Lint] = []
+    for file in files or (None,):
+        source = read_source(file, expression)
+        try:
+            lints += _lints(source, function_name, sizes, values)
+        except UserError as error:
+            if error.span is None:
+                raise  # about the command line, not about the program
+            errors += error.all()
+            if not as_json:
+                print_error(error)
+    if as_json:
+        click.echo(json.dumps([*map(_error_facts, errors), *map(_lint_facts, lints)], indent=2))
+    else:
+        for lint in lints:
+            print_lint(lint.render())
+    return 1 if errors or (strict and lints) else 0
+
+
+def _lints(
+    source: Source,
+    name: str | None,
+    sizes: Mapping[str, ShapeOption],
+    values: Mapping[str, Number],
+) -> Sequence[Lint]:
+    if sizes or values:
+        function = tilec.function(source, name=name)
+        return function.check(*inputs_from_options(function, sizes, values))
+    wanted = functions(source) if name is None else (tilec.function(source, name=name),)
+    found = [lint for function in wanted for lint in function.check()]
+    return list(dict.fromkeys(found))  # a function that others call is looked at once more
+
+
+def _error_facts(error: TilecError) -> dict[str, object]:
+    kind = type(error).__name__
+    return _facts("error", kind, error.message, error.span, error.help)
+
+
+def _lint_facts(lint: Lint) -> dict[str, object]:
+    return _facts("warning", lint.id, lint.message, lint.span, lint.help)
+
+
+def _facts(
+    severity: str, kind: str, message: str, span: Span | None, help: str | None
+) -> dict[str, object]:
+    place = (
+        {}
+        if span is None
+        else {
+            "file": span.source.name,
+            "line": span.line,
+            "column": span.column,
+            "length": span.end - span.start,
+        }
+    )
+    return {"severity": severity, "kind": kind, **place, "message": message, "help": help}
