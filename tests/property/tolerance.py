@@ -51,7 +51,7 @@ def assert_close(
     with np.errstate(invalid="ignore"):
         far = finite & ~(np.abs(left - right) <= 2 * error)
     if far.any():
-        first = tuple(int(axis[0]) for axis in np.nonzero(far))
+        first = tuple(int(at) for at in np.argwhere(far)[0])
         raise AssertionError(
             f"{np.count_nonzero(far)} of {far.size} elements are off by more than {2 * error:g}; "
             f"the first at {first}: {left[first]!r} instead of {right[first]!r}"

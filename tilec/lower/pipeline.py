@@ -137,15 +137,16 @@ def _outputs(work: _Lowering) -> tuple[Buffer, ...]:
     for output in work.program.outputs:
         kind = work.types[output.value]
         shape = concrete(kind.shape)
-        name = output.value if output.value not in work.places else f"{output.name}.out"
+        is_constant = any(
+            isinstance(n, Constant) and n.name == output.value for n in work.program.nodes
+        )
+        is_copied = is_constant or output.value in work.places
+        name = f"{output.name}.out" if is_copied else output.value
         while name in {b.name for b in buffers} or (name != output.value and name in taken):
             name += "'"
         buffer = Buffer(name, VType(kind.dtype), prod(shape), writable=True)
         buffers.append(buffer)
-        is_constant = any(
-            isinstance(n, Constant) and n.name == output.value for n in work.program.nodes
-        )
-        if output.value not in work.places and not is_constant:
+        if not is_copied:
             work.places[output.value] = Place(buffer, contiguous(shape))
     return tuple(buffers)
 
