@@ -64,6 +64,12 @@ def mul(left: Expr, right: Expr) -> Expr:
         return const(0)
     if b == 1:
         return left
+    if b is not None and isinstance(left, Apply):
+        inner = _value(left.args[-1])
+        if inner is not None and left.op == "mul":
+            return mul(left.args[0], const(inner * b))
+        if inner is not None and left.op == "add":
+            return add(mul(left.args[0], right), const(inner * b))
     return Apply("mul", (left, right), INDEX)
 
 
