@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 
 import numpy as np
@@ -30,7 +29,7 @@ def heading(text: str) -> None:
 
 def shorten(text: str) -> str:
     """The first lines of a text, none too long."""
-    lines = [textwrap.shorten(line, 110) if len(line) > 110 else line for line in text.splitlines()]
+    lines = [line if len(line) <= 100 else f"{line[:97]}..." for line in text.strip().splitlines()]
     more = len(lines) - LINES
     return "\n".join(lines if more <= 1 else [*lines[:LINES], f"... {more} more lines"])
 
