@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from tilec.errors import InternalError, TargetError
-from tilec.kernel.ir import Module
 from tilec.options import Options
 from tilec.runtime.backend import Runner
-from tilec_llvm.emit import emit_module
+from tilec_llvm.identity import library, processor_digest
 from tilec_llvm.jit import LlvmRunner
-from tilec_llvm.pool import ParallelRunner
-from tilec_llvm.target import compiler, processor, versions
+
+if TYPE_CHECKING:
+    from tilec.kernel.ir import Module
+
+# What prints and compiles code is imported when it is needed: a program that finds its kernels in
+# the disk cache pays for none of it.
 
 # Code is: magic, bytes of workspace, whether it is parallel, further bytes of workspace per thread,
-# number of parts, length of each; the object file; the constants.
+# number of parts, length of each; the object file; if it is parallel, that of the pool; the
+# constants.
 _MAGIC = b"tilecobj"
 _HEAD = struct.Struct("<8sQQQQ")
 
@@ -27,15 +32,25 @@ class LlvmBackend:
 
     def fingerprint(self, options: Options) -> str:
         """Versions and processor that the code depends on."""
+        digest = processor_digest() if options.cpu is None else None
+        if digest is not None:
+            return f"{library()}, x86_64, processor {digest}"
+        from tilec_llvm.target import processor, versions
+
         target = processor(options.cpu)
         return f"{versions()}, {target.triple}, {target.cpu}, {target.features}"
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Object code of a module, with its large constants."""
+        from tilec_llvm.emit import emit_module
+        from tilec_llvm.pool import pool_image
+        from tilec_llvm.target import compiler, processor
+
         target = compiler(processor(options.cpu))
         emitted = emit_module(module, target.abilities)
         image = target.object_code(emitted.text, verify=options.debug)
-        parts = (image, *emitted.constants)
+        helpers = (pool_image(),) if emitted.is_parallel else ()
+        parts = (image, *helpers, *emitted.constants)
         needs = (emitted.workspace_bytes, emitted.is_parallel, emitted.worker_bytes)
         head = _HEAD.pack(_MAGIC, *needs, len(parts))
         sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
@@ -43,6 +58,9 @@ class LlvmBackend:
 
     def text(self, module: Module, stage: str, options: Options) -> str:
         """LLVM IR as it is given to LLVM, or the assembly that comes out."""
+        from tilec_llvm.emit import emit_module
+        from tilec_llvm.target import compiler, processor
+
         target = compiler(processor(options.cpu))
         emitted = emit_module(module, target.abilities)
         if stage == "llvm":
@@ -70,5 +88,8 @@ class LlvmBackend:
             at += size
         needed = max(needed, workspace_bytes)
         if is_parallel:
-            return ParallelRunner(parts[0], module_name, needed, parts[1:], worker_bytes)
+            from tilec_llvm.pool import ParallelRunner, pool
+
+            team = pool(parts[1])
+            return ParallelRunner(parts[0], module_name, needed, parts[2:], worker_bytes, team)
         return LlvmRunner(parts[0], module_name, needed, parts[1:])

@@ -11,17 +11,24 @@ from threading import Lock
 from typing import Any, cast
 
 from tilec.errors import InternalError
-from tilec_llvm.target import llvm
+from tilec_llvm.image import Image, load_image, process_symbol
 
 ALIGN = 64
 
 _serial = count()
 _lock = Lock()
+_kept: list[Image] = []
+
+
+def _llvm() -> Any:
+    from tilec_llvm.target import llvm  # slow to import, and mostly not needed
+
+    return llvm()
 
 
 @cache
 def _engine() -> Any:
-    return llvm().create_lljit_compiler(use_jit_link=True, suppress_errors=True)
+    return _llvm().create_lljit_compiler(use_jit_link=True, suppress_errors=True)
 
 
 def load_forever(image: bytes, symbols: Sequence[str]) -> dict[str, int]:
@@ -29,9 +36,13 @@ def load_forever(image: bytes, symbols: Sequence[str]) -> dict[str, int]:
 
     It is not unloaded even when the interpreter shuts down: threads may be inside.
     """
+    own = load_image(image, symbols, process_symbol)
+    if own is not None:
+        _kept.append(own)
+        return dict(own.symbols)
     with _lock:
         try:
-            builder = llvm().JITLibraryBuilder().add_object_img(image).add_current_process()
+            builder = _llvm().JITLibraryBuilder().add_object_img(image).add_current_process()
             for symbol in symbols:
                 builder.export_symbol(symbol)
             library = builder.link(_engine(), f"tilec.{next(_serial)}")
@@ -92,15 +103,7 @@ class LlvmRunner:
         self._constants = [_aligned(data) for data in constants]
         self._tail = tuple(address for address, _ in self._constants)
         self._workspace_bytes = workspace_bytes
-        with _lock:
-            try:
-                builder = llvm().JITLibraryBuilder().add_object_img(image).export_symbol(name)
-                for symbol, address in (imports or {}).items():
-                    builder.import_symbol(symbol, address)
-                self._library = builder.link(_engine(), f"tilec.{next(_serial)}")
-            except RuntimeError as error:
-                raise InternalError(f"the code of {name} cannot be loaded: {error}") from error
-        self._address = cast("int", self._library[name])
+        self._address, self._owner = _load(image, name, imports or {})
         self._entry = cast("Callable[[bytes, int], None]", _PROTOTYPE(self._address))
         self._pack: dict[int, Struct] = {}
 
@@ -125,6 +128,22 @@ class LlvmRunner:
         if packing is None:
             packing = self._pack[len(addresses)] = Struct(f"{len(addresses)}P")
         return packing.pack(*addresses)
+
+
+def _load(image: bytes, name: str, imports: Mapping[str, int]) -> tuple[int, object]:
+    """Address of a symbol, and the object that keeps the code in memory."""
+    own = load_image(image, (name,), imports.get)
+    if own is not None:
+        return own.symbols[name], own
+    with _lock:
+        try:
+            builder = _llvm().JITLibraryBuilder().add_object_img(image).export_symbol(name)
+            for symbol, address in imports.items():
+                builder.import_symbol(symbol, address)
+            library = builder.link(_engine(), f"tilec.{next(_serial)}")
+        except RuntimeError as error:
+            raise InternalError(f"the code of {name} cannot be loaded: {error}") from error
+    return cast("int", library[name]), library
 
 
 def _aligned(data: bytes) -> tuple[int, ctypes.Array[ctypes.c_char]]:

@@ -20,7 +20,6 @@ from tilec.target.cores import usable_cores
 from tilec_llvm.jit import LlvmRunner, load_forever, workspaces
 from tilec_llvm.pool_ir import MOST_WORKERS, pool_text
 from tilec_llvm.pool_platform import System, Waiting, system_of
-from tilec_llvm.target import Compiler, host
 
 ENTRY = "tilec_parallel"
 """Symbol that kernels call."""
@@ -39,10 +38,18 @@ class Pool:
     workers: Callable[[], int]
 
 
-def pool() -> Pool:
-    """The pool of this process."""
+def pool(image: bytes | None = None) -> Pool:
+    """The pool of this process.
+
+    Args:
+        image: What ``pool_image`` made, so that it need not be compiled now.
+    """
+    global _shared
     with _lock:
-        return _host_pool()
+        if _shared is None:
+            found = image or pool_image()
+            _shared = _load(found[1:], has_workers=bool(found[0]))
+        return _shared
 
 
 @cache
@@ -55,17 +62,20 @@ def default_threads() -> int:
 
 
 def load_pool(system: System) -> Pool:
-    """Compile and load a pool of its own; the kernels of a process share ``pool()``.
+    """Compile and load a pool of its own; the kernels of a process share ``pool()``."""
+    return _load(_compile(system), has_workers=system.waiting is not Waiting.NONE)
 
-    The little that the pool computes gains nothing from optimisation, which would take ten times
-    as long as this.
+
+@cache
+def pool_image() -> bytes:
+    """The pool for this machine, which goes with the code of parallel kernels.
+
+    The first byte says whether it has workers, the rest is object code.
     """
-    image = Compiler(host(), speed=0).object_code(pool_text(system))
-    symbols = load_forever(image, (ENTRY, "tilec_workers", "tilec_forked"))
-    if system.waiting is not Waiting.NONE:
-        _when_forked(symbols["tilec_forked"])
-    workers = ctypes.CFUNCTYPE(ctypes.c_int32)(symbols["tilec_workers"])
-    return Pool(symbols[ENTRY], cast("Callable[[], int]", workers))
+    from tilec_llvm.target import host  # slow to import
+
+    system = system_of(host().triple, ctypes.sizeof(ctypes.c_void_p))
+    return bytes([system.waiting is not Waiting.NONE]) + _compile(system)
 
 
 class ParallelRunner(LlvmRunner):
@@ -78,8 +88,9 @@ class ParallelRunner(LlvmRunner):
         workspace_bytes: int,
         constants: Sequence[bytes],
         worker_bytes: int,
+        team: Pool,
     ) -> None:
-        super().__init__(image, name, workspace_bytes, constants, {ENTRY: pool().parallel})
+        super().__init__(image, name, workspace_bytes, constants, {ENTRY: team.parallel})
         self._worker_bytes = worker_bytes
         self._divided = cast("Callable[[bytes, int, int], None]", _PROTOTYPE(self._address))
 
@@ -102,11 +113,25 @@ class ParallelRunner(LlvmRunner):
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int32)
 _lock = Lock()
+_shared: Pool | None = None
 
 
-@cache
-def _host_pool() -> Pool:
-    return load_pool(system_of(host().triple, ctypes.sizeof(ctypes.c_void_p)))
+def _compile(system: System) -> bytes:
+    """Object code of a pool.
+
+    The little that it computes gains nothing from optimisation, which would take ten times as long.
+    """
+    from tilec_llvm.target import Compiler, host
+
+    return Compiler(host(), speed=0).object_code(pool_text(system))
+
+
+def _load(image: bytes, *, has_workers: bool) -> Pool:
+    symbols = load_forever(image, (ENTRY, "tilec_workers", "tilec_forked"))
+    if has_workers:
+        _when_forked(symbols["tilec_forked"])
+    workers = ctypes.CFUNCTYPE(ctypes.c_int32)(symbols["tilec_workers"])
+    return Pool(symbols[ENTRY], cast("Callable[[], int]", workers))
 
 
 def _when_forked(handler: int) -> None:

@@ -31,8 +31,6 @@ One region runs at a time. Who finds the pool held (another thread's region, or 
 
 from __future__ import annotations
 
-from string import Template
-
 from tilec_llvm.pool_platform import System, Waiting, platform_text
 
 SPIN_NS = 50_000
@@ -52,6 +50,8 @@ def pool_text(system: System) -> str:
     """The pool for a platform."""
     if system.waiting is Waiting.NONE:
         return _SERIAL
+    from string import Template  # compiles patterns when it is imported
+
     return Template("\n".join((_STATE, platform_text(system), _POOL))).substitute(
         cell=128 if system.waiting is Waiting.FUTEX else 384,
         most=MOST_WORKERS,

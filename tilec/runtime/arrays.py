@@ -9,6 +9,7 @@ element size, strides that are no multiple of it, or foreign byte order.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, Final, TypeAlias, cast
@@ -120,8 +121,13 @@ def allocate(shape: tuple[int, ...], dtype: NumpyDType) -> Array:
     return np.ndarray(shape, dtype, memory, -addresses_of([cast("Array", memory)])[0] % _ALIGNMENT)
 
 
+def is_masked(value: object) -> bool:
+    """True for arrays of ``numpy.ma``, a module that takes long to import and is rarely there."""
+    return "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray)
+
+
 def _unmasked(name: str, value: Array) -> Array:
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise ArgumentError(
             f"argument {name} is a masked array, and Tile has no masks",
             help=f"pass {name}.filled(...) with a value that suits the program",

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from tilec.errors import ArgumentError, TileTypeError
-from tilec.runtime.arrays import Array, NumpyDType, allocate
+from tilec.runtime.arrays import Array, NumpyDType, allocate, is_masked
 
 # Whether two strided arrays meet is a hard problem; beyond this much work they are said to.
 _OVERLAP_WORK: Final = 10_000
@@ -121,7 +121,7 @@ def _destination(name: str, value: object, result: Result) -> Destination:
 
 def _view(name: str, value: object) -> Array:
     """An array over the same memory; never a copy, which nobody would see."""
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise ArgumentError(f"{name} is a masked array, and Tile has no masks")
     if isinstance(value, np.ndarray):
         return np.asarray(cast("Array", value))
