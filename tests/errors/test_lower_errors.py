@@ -453,6 +453,14 @@ DOMAINS = [
         {"A": "f32[4]", "D": "f32[5]"},
     ),
     Case(
+        "rank of the default",
+        "function (A[N], D) -> (B) { E = D * 2; B[i] = +(A[i]) default §E; }",
+        TileTypeError,
+        ("the default E has 2 axes for these arguments, but B has 1",),
+        "the shape of the result",
+        {"A": "f32[4]", "D": "f32[4, 1]"},
+    ),
+    Case(
         "dtype of the default",
         "function (A[N], D[N]) -> (B) { B[i : N] = +(A[i]) default §D; }",
         TileTypeError,

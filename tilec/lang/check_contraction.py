@@ -131,6 +131,8 @@ def _default(statement: ast.Contraction, scope: Scope) -> None:
     if isinstance(kind, UnknownKind):
         return
     if isinstance(kind, TensorKind) and kind.rank in (None, len(statement.indices)):
+        if kind.rank is None:
+            _fix_rank(statement.default.name, len(statement.indices), statement.default, scope)
         return
     rank = TensorKind(len(statement.indices))
     scope.type_error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product, repeat
 from typing import Final
 
 from tilec.dtypes import F32, I32, DType
@@ -83,15 +83,16 @@ def _attempts(
     shapes = _SHAPES if open_ranks else _SHAPES[:1]
     numbers = _NUMBERS if scalars else _NUMBERS[:1]
     for sizes, dtype, shape, number in product(_SIZES, (F32, I32), shapes, numbers):
-        dims = {name: sizes[min(at, len(sizes) - 1)] for at, name in enumerate(checked.size_names)}
+        dims = dict(zip(checked.size_names, _endless(sizes), strict=False))
         types: dict[str, TensorType] = {}
         for fact in tensors:
             if fact.name in states:
                 types[fact.name] = STATE
                 dims.update(zip(_names(fact), concrete(STATE.shape), strict=False))
+        unnamed = _endless(sizes[len(dims) :] or sizes[-1:])
         for fact in tensors:
             own = I32 if fact.name in rows else dtype
-            types.setdefault(fact.name, _type(fact, own, dims, shape, sizes))
+            types.setdefault(fact.name, _type(fact, own, dims, shape, unnamed))
         values: dict[str, int | float] = {name: number + at for at, name in enumerate(scalars)}
         yield sizes, types, values
 
@@ -101,7 +102,7 @@ def _type(
     dtype: DType,
     dims: dict[str, int],
     shape: tuple[int, ...],
-    sizes: Sequence[int],
+    unnamed: Iterator[int],
 ) -> TensorType:
     own = fact.dtype or dtype
     if fact.dims is not None:
@@ -109,7 +110,11 @@ def _type(
         return TensorType(own, tuple(extents))
     if fact.rank is None:
         return TensorType(own, shape)
-    return TensorType(own, tuple(sizes[min(at, len(sizes) - 1)] for at in range(fact.rank)))
+    return TensorType(own, tuple(islice(unnamed, fact.rank)))
+
+
+def _endless(sizes: Sequence[int]) -> Iterator[int]:
+    return chain(sizes, repeat(sizes[-1]))
 
 
 def _names(fact: InputFact) -> Iterator[str]:

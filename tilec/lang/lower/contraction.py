@@ -79,7 +79,7 @@ def _shape(statement: ast.Contraction, frame: Frame) -> tuple[Size, ...]:
 
 def _inferred_shape(statement: ast.Contraction, frame: Frame) -> tuple[Size, ...]:
     if statement.default is not None:
-        return _plain_shape(statement.default, frame)
+        return _default_shape(statement, statement.default, frame)
     result: list[Size] = []
     for axis, expr in enumerate(statement.indices):
         if not isinstance(expr, ast.Index):
@@ -122,8 +122,17 @@ def _shape_of_name(name: str, span: Span, frame: Frame) -> tuple[Size, ...]:
     raise InternalError(f"{name} is neither tensor nor number", span)
 
 
-def _plain_shape(name: ast.Name, frame: Frame) -> tuple[Size, ...]:
-    return _shape_of_name(name.name, name.span, frame)
+def _default_shape(statement: ast.Contraction, default: ast.Name, frame: Frame) -> tuple[Size, ...]:
+    shape = _shape_of_name(default.name, default.span, frame)
+    rank = len(statement.indices)
+    if len(shape) != rank:
+        raise TileTypeError(
+            f"the default {default.name} has {count(len(shape), 'axis', 'axes')} for these "
+            f"arguments, but {statement.name} has {rank}",
+            default.span,
+            help="the default has the shape of the result",
+        )
+    return shape
 
 
 def _constraint(constraint: ast.Constraint, frame: Frame) -> Constraint:

@@ -64,11 +64,10 @@ def settle(program: Program) -> Program:
     instead: dict[str, str] = {}
     nodes: list[Node] = []
     for node in program.nodes:
-        node = uses.reading(node, instead)
         if isinstance(node, RandomState) and (node.state, node.count) not in drawn:
-            instead[node.name] = node.state
+            instead[node.name] = instead.get(node.state, node.state)
         else:
-            nodes.append(node)
+            nodes.append(uses.reading(node, instead))
     if not instead:
         return program
     outputs = (replace(o, value=instead.get(o.value, o.value)) for o in program.outputs)
