@@ -10,7 +10,7 @@ from tilec.errors import InternalError
 from tilec.kernel.ir import CONDITION, VType
 from tilec_llvm import math
 from tilec_llvm.casts import cast, truth, widen
-from tilec_llvm.types import is_narrow, literal, register, suffix, vector
+from tilec_llvm.types import is_narrow, literal, register, splat, suffix, vector
 from tilec_llvm.writer import Value, Writer, known_index
 
 _COMPARE: Final = {
@@ -66,6 +66,8 @@ def apply(writer: Writer, op: str, args: Sequence[Value], result: VType) -> Valu
 def _typed(writer: Writer, op: str, args: Sequence[Value], result: VType) -> Value:
     """Operations that differ by the kind of their operands."""
     dtype = args[0].type.dtype
+    if is_narrow(dtype) and op in ("neg", "abs", "relu"):
+        return _on_bits(writer, op, args[0])
     if is_narrow(dtype):
         widened = [widen(writer, arg) for arg in args]
         kind = VType(F32 if is_narrow(result.dtype) else result.dtype, result.lanes)
@@ -117,6 +119,18 @@ def _on_floats(writer: Writer, op: str, args: Sequence[Value]) -> Value:
             return _intrinsic(writer, _ROUNDING[op], [first])
         case _:
             return _elementary(writer, op, args)
+
+
+def _on_bits(writer: Writer, op: str, value: Value) -> Value:
+    """What f16 and bf16 need no arithmetic for."""
+    kind, lanes = value.type, value.type.lanes
+    if op == "neg":
+        return _value(writer, f"xor {value.typed}, {splat('-32768', 'i16', lanes)}", kind)
+    if op == "abs":
+        return _value(writer, f"and {value.typed}, {splat('32767', 'i16', lanes)}", kind)
+    wide = widen(writer, value)
+    negative = _compare(writer, "fcmp olt", wide, Value(literal(0, wide.type), wide.type))
+    return _select(writer, negative, Value(literal(0, kind), kind), value)
 
 
 def _float_sign(writer: Writer, value: Value) -> Value:

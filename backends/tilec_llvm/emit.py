@@ -8,7 +8,7 @@ parallel loops takes ``i32 threads`` besides, and calls ``tilec_parallel`` of ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tilec.errors import InternalError
@@ -202,7 +202,7 @@ class _KernelWriter:
             if label == join:
                 continue
             code.open(label)
-            with code.region():
+            with code.branch():
                 self._block(body, values)
             code.do(f"br label %{join}")
         code.open(join)
@@ -225,24 +225,35 @@ class _KernelWriter:
     def _loop(self, loop: For, start: Value, stop: Value, values: Mapping[str, Value]) -> None:
         """A loop whose test stands at its end, behind a guard where it may run not at all."""
         code = self.code
-        head, done = code.label("loop"), code.label("done")
-        if start.known is None or stop.known is None:
-            runs = code.pure(f"icmp slt {start.typed}, {stop.text}")
-            code.do(f"br i1 {runs}, label %{head}, label %{done}")
-        else:
+        done = code.label("done")
+        if start.known is not None and stop.known is not None:
+            self._repeat(loop, start, stop, done, values)
+            code.open(done)
+            return
+        runs, enter = code.pure(f"icmp slt {start.typed}, {stop.text}"), code.label("enter")
+        with code.branch():
+            code.do(f"br i1 {runs}, label %{enter}, label %{done}")
+            code.open(enter)
+            self._repeat(loop, start, stop, done, values)
+        code.open(done)
+
+    def _repeat(
+        self, loop: For, start: Value, stop: Value, done: str, values: Mapping[str, Value]
+    ) -> None:
+        code = self.code
+        with code.loop(frozenset(_written(loop.body))):
+            head, before = code.label("loop"), code.block
             code.do(f"br label %{head}")
-        before = code.block
-        code.open(head)
-        variable, following = code.fresh(loop.var), code.fresh(f"{loop.var}.next")
-        at = len(code.lines)
-        with code.region():
+            code.open(head)
+            variable, following = code.variable(loop.var), code.fresh(f"{loop.var}.next")
+            at = len(code.lines)
             self._block(loop.body, {**values, loop.var: Value(variable, INDEX)})
             code.do(f"{following} = add nsw i64 {variable}, {loop.step}")
-            again = code.pure(f"icmp slt i64 {following}, {stop.text}")
+            again = code.fresh("again")
+            code.do(f"{again} = icmp slt i64 {following}, {stop.text}")
             code.do(f"br i1 {again}, label %{head}, label %{done}")
-        entering = f"[ {start.text}, %{before} ], [ {following}, %{code.block} ]"
-        code.lines.insert(at, f"  {variable} = phi i64 {entering}")
-        code.open(done)
+            entering = f"[ {start.text}, %{before} ], [ {following}, %{code.block} ]"
+            code.lines.insert(at, f"  {variable} = phi i64 {entering}")
 
     def _parallel(self, loop: For, start: Value, stop: Value, values: Mapping[str, Value]) -> None:
         """A loop that the pool runs; see ``parallel.py``."""
@@ -310,6 +321,21 @@ class _KernelWriter:
             )
         for trip in trips:
             self._block(loop.body, {**values, loop.var: known_index(trip)})
+
+
+def _written(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Names of the buffers that statements write."""
+    for stmt in body:
+        match stmt:
+            case Store():
+                yield stmt.buffer
+            case For():
+                yield from _written(stmt.body)
+            case If():
+                yield from _written(stmt.then)
+                yield from _written(stmt.otherwise)
+            case Let():
+                pass
 
 
 def _entry(

@@ -77,6 +77,13 @@ def store(
     writer: Writer, place: Place, index: Value, value: Value, stride: int, mask: Value | None
 ) -> None:
     """Write to a buffer; see ``tilec.kernel.ir.Store``."""
+    _store(writer, place, index, value, stride, mask)
+    writer.wrote(place.buffer.name)
+
+
+def _store(
+    writer: Writer, place: Place, index: Value, value: Value, stride: int, mask: Value | None
+) -> None:
     if index.type.lanes > 1:
         _scatter(writer, place, _addresses(writer, place, index), value, mask)
     elif place.buffer.type.lanes > 1:
@@ -115,7 +122,8 @@ def _ramp(writer: Writer, place: Place, index: Value, kind: VType, stride: int) 
 
 
 def _plain_load(writer: Writer, place: Place, pointer: str, kind: VType) -> Value:
-    text = writer.effect(f"load {stored(kind)}, ptr {pointer}, align {place.align}")
+    instruction = f"load {stored(kind)}, ptr {pointer}, align {place.align}"
+    text = writer.read(instruction, place.buffer.name)
     return _from_memory(writer, text, kind)
 
 
@@ -185,9 +193,10 @@ def _contiguous_load(
     else:
         unit = stored(kind)
         name = f"@llvm.masked.load.{suffix(stored_element(kind.dtype), kind.lanes)}.p0"
-        text = writer.effect(
+        text = writer.read(
             f"call {unit} {name}(ptr align {place.align} {pointer}, {mask.typed}, "
-            f"{unit} zeroinitializer)"
+            f"{unit} zeroinitializer)",
+            place.buffer.name,
         )
         value = _from_memory(writer, text, kind)
     return _reversed(writer, value) if stride < 0 else value
@@ -294,7 +303,8 @@ def _one_by_one(writer: Writer, place: Place, pointers: Iterable[str], kind: VTy
     unit, wide = stored_element(kind.dtype), stored(kind)
     text = "poison"
     for lane, pointer in enumerate(pointers):
-        item = writer.effect(f"load {unit}, ptr {pointer}, align {place.align}")
+        instruction = f"load {unit}, ptr {pointer}, align {place.align}"
+        item = writer.read(instruction, place.buffer.name)
         text = writer.pure(f"insertelement {wide} {text}, {unit} {item}, i32 {lane}")
     return _from_memory(writer, text, kind)
 
