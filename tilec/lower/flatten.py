@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from tilec.lower.forms import Form, form_of
-from tilec.lower.pieces import Axis, Part, Piece
+from tilec.lower.pieces import Part, Piece
 from tilec.lower.translate import RESULT, Place
 from tilec.tensor.affine import Affine
+from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.ir import Map
 from tilec.tensor.scalar import IndexValue, Read, Scalar, at_indices, rewrite, walk
 

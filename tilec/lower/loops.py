@@ -29,10 +29,10 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.flatten import FlatPiece
-from tilec.lower.forms import Form, form_of
-from tilec.lower.pieces import Axis, Part, restrict
+from tilec.lower.pieces import Part, restrict
 from tilec.lower.plan import WIDE, Plan
 from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.ir import Aggregation
 
 CASCADE_POINTS = 4096

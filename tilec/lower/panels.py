@@ -16,11 +16,10 @@ from math import prod
 from tilec.dtypes import DType
 from tilec.kernel import build
 from tilec.kernel.ir import Const, Expr, For, If, Load, LoopKind, Stmt, Store, VType
-from tilec.lower.forms import Form
-from tilec.lower.pieces import Axis
-from tilec.lower.product import Operand
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.walk import substitute
+from tilec.schedule.product import Operand
+from tilec.tensor.forms import Axis, Form
 
 LINE_BYTES = 64
 _ZERO = build.const(0)

@@ -18,29 +18,15 @@ from itertools import product
 from math import gcd, lcm, prod
 
 from tilec.errors import InternalError
-from tilec.lower.forms import Box, Form, affine_of, form_of
 from tilec.tensor import domain
 from tilec.tensor.affine import Affine
+from tilec.tensor.forms import Axis, Box, Form, affine_of, form_of
 from tilec.tensor.ir import Aggregation, Contraction, Map, TensorType
 from tilec.tensor.scalar import Scalar, at_indices, reads
 from tilec.tensor.size import concrete
 
 MAX_CLASSES = 64
 """Residue classes beyond which divisibility is tested inside the loops instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A loop variable that runs over ``range(low, high)``."""
-
-    name: str
-    low: int
-    high: int
-
-    @property
-    def extent(self) -> int:
-        """Number of iterations."""
-        return max(0, self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)

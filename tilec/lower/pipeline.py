@@ -17,7 +17,7 @@ from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, Plan, choose
-from tilec.lower.product import recognise
+from tilec.lower.recognise import recognise
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.vectorise import Vectorise

@@ -11,8 +11,8 @@ from math import prod
 
 from tilec.dtypes import DType
 from tilec.lower.flatten import FlatPiece, offsets
-from tilec.lower.forms import form_of
-from tilec.lower.pieces import Axis, Part
+from tilec.lower.pieces import Part
+from tilec.tensor.forms import Axis, form_of
 from tilec.tensor.ir import Aggregation
 
 WIDE = 4

@@ -36,16 +36,16 @@ from tilec.kernel.ir import (
     Var,
     VType,
 )
-from tilec.lower.forms import Form
 from tilec.lower.loops import place_constraints
 from tilec.lower.panels import Packer, Steps
-from tilec.lower.pieces import Axis, Part
-from tilec.lower.product import Operand, Product
+from tilec.lower.pieces import Part
 from tilec.lower.special import Body
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
+from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
+from tilec.tensor.forms import Axis, Form
 
 Inner: TypeAlias = Callable[[int], list[Stmt]]
 """Writes the body of a panel of some width."""

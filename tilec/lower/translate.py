@@ -13,9 +13,9 @@ from tilec.dtypes import BF16, F16, F32, I64, DType
 from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.ir import INDEX, Apply, Buffer, Const, Expr, Load, VType
-from tilec.lower.forms import Form, form_of
 from tilec.tensor import scalar
 from tilec.tensor.affine import Affine
+from tilec.tensor.forms import Form, form_of
 
 _EXACT = frozenset({"cond", "cast", "neg", "abs", "max", "min", "relu", "sign"})
 """Operations whose result is one of the operands or a small integer: no rounding can happen."""

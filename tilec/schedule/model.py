@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2, prod
 
-from tilec.lower.pieces import Axis
-from tilec.lower.product import Operand, Product
+from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
+from tilec.tensor.forms import Axis
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Integer forms ``numerator / denominator`` over loop variables, and their range over a box."""
+"""Loops and integer forms ``numerator / denominator`` over their variables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from tilec.tensor.affine import Affine
 
 Box: TypeAlias = Mapping[str, tuple[int, int]]
 """Inclusive lowest and highest value of each loop variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A loop variable that runs over ``range(low, high)``."""
+
+    name: str
+    low: int
+    high: int
+
+    @property
+    def extent(self) -> int:
+        """Number of iterations."""
+        return max(0, self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)

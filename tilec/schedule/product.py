@@ -1,4 +1,4 @@
-"""Recognises sums of products, whatever their indices are called and wherever they stand.
+"""Sums of products: the problems that register tiles solve.
 
 ``O[..] = +(A[..] * B[..] * ...)`` divides its loops by what they move: the *vector* loop and others
 like it move the output and one operand, the *row* loops move the output and the other operand,
@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tilec.dtypes import F32, F64, DType
-from tilec.lower.flatten import FlatPiece, offsets
-from tilec.lower.forms import Form, form_of
-from tilec.lower.loops import Target
-from tilec.lower.pieces import Axis
-from tilec.tensor.ir import Aggregation
-from tilec.tensor.scalar import Apply, IndexValue, Read, Scalar, walk
+from tilec.dtypes import DType
+from tilec.tensor.forms import Axis, Form, form_of
+from tilec.tensor.scalar import Apply, Read, Scalar, reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Operand:
     @staticmethod
     def of(body: Scalar) -> Operand:
         """The operand with some body."""
-        return Operand(body, tuple(form_of(form) for form in offsets(body)))
+        return Operand(body, tuple(form_of(read.access[0]) for read in reads(body)))
 
     def steps(self, name: str) -> tuple[int, ...]:
         """How far each read moves when the loop ``name`` moves by 1."""
@@ -82,41 +78,3 @@ class Product:
         for body in bodies[1:]:
             result = Apply("mul", (result, body), self.dtype)
         return result
-
-
-def recognise(flat: FlatPiece, target: Target) -> Product | str:
-    """The product form of a piece, or the reason why it has none."""
-    piece, dtype = flat.piece, target.accumulate
-    if target.agg is not Aggregation.SUM or dtype not in (F32, F64):
-        return "not a sum of f32 or f64 values"
-    if len(piece.parts) != 1 or len(flat.stores) != 1:
-        return "several reductions meet in an element, or elements have a default"
-    part = piece.parts[0]
-    if part.divisible or any(isinstance(node, IndexValue) for node in walk(part.body)):
-        return "index values or untested divisibility"
-    after = () if flat.epilogue is None else offsets(flat.epilogue)
-    if flat.epilogue is not None and any(isinstance(n, IndexValue) for n in walk(flat.epilogue)):
-        return "index values in the epilogue"
-    forms = (*flat.stores, *offsets(part.body), *after)
-    if any(form_of(form).denominator > 1 for form in forms):
-        return "rational offsets"
-    factors = tuple(Operand.of(body) for body in _factors(part.body))
-    if len(factors) < 2:
-        return "a single factor"
-    return Product(
-        piece.axes,
-        part.axes,
-        factors,
-        form_of(flat.stores[0]),
-        part.constraints,
-        dtype,
-        target.result,
-        flat.epilogue,
-        target.output.type.dtype,
-    )
-
-
-def _factors(body: Scalar) -> list[Scalar]:
-    if isinstance(body, Apply) and body.op == "mul":
-        return [factor for arg in body.args for factor in _factors(arg)]
-    return [body]
