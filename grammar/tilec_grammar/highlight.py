@@ -43,7 +43,7 @@ class TileLexer(RegexLexer):
             (rf"#[A-Za-z_]{_TAIL}", Name.Constant),
             (rf"\$[A-Za-z_]{_TAIL}", Name.Variable),
             (rf"[a-z]{_TAIL}(?=\s*\()", Name.Function),
-            (rf"[A-Z]{_TAIL}", Name.Constant),
+            (rf"[A-Z]{_TAIL}", Name),
             (rf"[a-z]{_TAIL}", Name.Variable),
             (r"(\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+", Number.Float),
             (r"\d+", Number.Integer),
