@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -262,6 +266,25 @@ def test_the_same_module_gives_the_same_bytes() -> None:
     assert backend.compile(module, OPTIONS) == backend.compile(module, OPTIONS)
     for stage in backend.stages:
         assert backend.text(module, stage, OPTIONS) == backend.text(module, stage, OPTIONS)
+
+
+def test_other_processes_give_the_same_bytes() -> None:
+    """The order of hashes differs from process to process."""
+    wanted = sha256(backend.compile(gemm_tile(3, 2, 8), OPTIONS)).hexdigest()
+    program = (
+        "from hashlib import sha256\n"
+        "from tests.llvm.test_emit import OPTIONS, backend, gemm_tile\n"
+        "print(sha256(backend.compile(gemm_tile(3, 2, 8), OPTIONS)).hexdigest())"
+    )
+    for seed in ("0", "1"):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == wanted
 
 
 def test_headers_are_printed_as_comments() -> None:

@@ -17,13 +17,12 @@ from tests.llvm.harness import (
     run,
     same,
 )
-from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I32, I64, DType
+from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, DType
 from tilec.kernel import build
 from tilec.kernel.ir import Apply, Buffer, Const, Expr, For, Load, Ramp, Stmt, Store, VType
 
 DTYPES = (F32, F64, F16, BF16, I8, I64, BOOL)
 STRIDES = (0, 1, -1, 2, -2, 3, 4, -4, 5, -7, 100)
-GUARD = 64
 
 
 def sample(dtype: DType, size: int) -> Array:
@@ -38,10 +37,10 @@ def mask_of(name: str, lanes: int) -> Load:
 def masks(lanes: int) -> list[Array]:
     rng = np.random.default_rng(lanes)
     some = rng.integers(0, 2, lanes).astype(bool)
-    return [np.ones(lanes, bool), np.zeros(lanes, bool), some, np.arange(lanes) < (lanes + 1) // 2]
+    return [np.zeros(lanes, bool), some, np.arange(lanes) < (lanes + 1) // 2]
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 64])
+@pytest.mark.parametrize("lanes", [1, 4, 16, 64])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_strided_accesses(dtype: DType, lanes: int) -> None:
     """Loads of every stride, all in one kernel, each to its own output; then the stores."""
@@ -82,9 +81,9 @@ def test_masked_strided_loads(dtype: DType, lanes: int) -> None:
             assert same(result, np.where(mask, read, np.zeros_like(read))), stride
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 16, 64])
-@pytest.mark.parametrize("stride", [1, -1, 2, -3, 10])
-@pytest.mark.parametrize("dtype", [F32, BF16, BOOL, I64], ids=str)
+@pytest.mark.parametrize("lanes", [1, 4, 64])
+@pytest.mark.parametrize("stride", [1, -1, 2, -10])
+@pytest.mark.parametrize("dtype", [F32, BF16, BOOL], ids=str)
 def test_stores_write_their_lanes_and_nothing_else(dtype: DType, stride: int, lanes: int) -> None:
     source = sample(dtype, lanes)
     size = 10 * lanes
@@ -115,8 +114,8 @@ def clamped(index: Expr, high: int) -> Expr:
     return Apply("min", (lowest, Const(high - 1, kind)), kind)
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 16, 64])
-@pytest.mark.parametrize("dtype", ALL, ids=str)
+@pytest.mark.parametrize("lanes", [1, 4, 64])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_gather_and_scatter(dtype: DType, lanes: int) -> None:
     rng = np.random.default_rng(lanes)
     size = 3 * lanes
@@ -124,7 +123,7 @@ def test_gather_and_scatter(dtype: DType, lanes: int) -> None:
     where = rng.permutation(size)[:lanes].astype(np.int64)
     index = clamped(Load("i", build.const(0), VType(I64, lanes)), size)
     kind = VType(dtype, lanes)
-    for mask in (None, *masks(lanes)):
+    for mask in (None, masks(lanes)[1]):
         chosen = np.ones(lanes, bool) if mask is None else mask
         used = None if mask is None else mask_of("m", lanes)
         body = [
@@ -180,9 +179,9 @@ class Fenced:
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MAP_ANONYMOUS"), reason="needs mprotect")
-@pytest.mark.parametrize("lanes", [4, 16, 64])
-@pytest.mark.parametrize("stride", [1, -1, 2, -2, 3, 4, 5, -7])
-@pytest.mark.parametrize("dtype", [F32, I8, F16, F64], ids=str)
+@pytest.mark.parametrize("lanes", [4, 64])
+@pytest.mark.parametrize("stride", [1, -1, 2, -2, 3, 5, -7])
+@pytest.mark.parametrize("dtype", [F32, I8, F64], ids=str)
 def test_no_byte_beyond_the_ends_is_touched(dtype: DType, stride: int, lanes: int) -> None:
     size = (lanes - 1) * abs(stride) + 1
     if size * dtype.bytes > mmap.PAGESIZE:
