@@ -40,7 +40,7 @@ class TileLexer(RegexLexer):
             (r"/\*[\s\S]*?\*/", Comment.Multiline),
             (words(("function", "default", "no_defract"), prefix=r"\b", suffix=r"\b"), Keyword),
             (rf"(:)(\s*)({_DTYPES})\b", bygroups(Punctuation, Whitespace, Keyword.Type)),
-            (rf"#[A-Za-z_]{_TAIL}", Name.Constant),
+            (rf"#[A-Za-z_]{_TAIL}", Name),
             (rf"\$[A-Za-z_]{_TAIL}", Name.Variable),
             (rf"[a-z]{_TAIL}(?=\s*\()", Name.Function),
             (rf"[A-Z]{_TAIL}", Name),
