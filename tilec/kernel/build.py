@@ -104,6 +104,12 @@ def minimum(left: Expr, right: Expr) -> Expr:
     a, b = _value(left), _value(right)
     if a is not None and b is not None:
         return const(min(a, b))
+    if a is not None:
+        return minimum(right, left)
+    if b is not None and isinstance(left, Apply) and left.op == "min":
+        inner = _value(left.args[1])
+        if inner is not None:
+            return minimum(left.args[0], const(min(inner, b)))
     return left if left == right else Apply("min", (left, right), INDEX)
 
 
@@ -112,6 +118,12 @@ def maximum(left: Expr, right: Expr) -> Expr:
     a, b = _value(left), _value(right)
     if a is not None and b is not None:
         return const(max(a, b))
+    if a is not None:
+        return maximum(right, left)
+    if b is not None and isinstance(left, Apply) and left.op == "max":
+        inner = _value(left.args[1])
+        if inner is not None:
+            return maximum(left.args[0], const(max(inner, b)))
     return left if left == right else Apply("max", (left, right), INDEX)
 
 

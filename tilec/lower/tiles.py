@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import groupby, product
 from typing import TypeAlias
 
 from tilec.dtypes import I32
@@ -371,10 +371,14 @@ class TileWriter:
         return widen(substitute(expr, row), self.plan.vector, start, lanes, mask, registers)
 
     def _border(self, tile: Tile, acc: Buffer, position: dict[str, Expr], slot: Expr) -> list[Stmt]:
-        """The steps of a tile that a constraint cuts: the coupled reductions are unrolled."""
+        """The steps of a tile that a constraint cuts.
+
+        The coupled reductions are unrolled, except that neighbouring values of the innermost of
+        them which leave the same rows stay a loop.
+        """
         row = self.row.name
         coupled = [f for f in self.problem.constraints if f.coefficient(row)]
-        unrolled = [
+        *unrolled, last = [
             axis
             for axis in self.problem.reductions
             if any(form.coefficient(axis.name) for form in coupled)
@@ -382,14 +386,23 @@ class TileWriter:
         stmts: list[Stmt] = []
         for values in product(*(range(axis.low, axis.high) for axis in unrolled)):
             point = {axis.name: at for axis, at in zip(unrolled, values, strict=True)}
-            rows = tuple(
-                r
-                for r in range(tile.run.size)
-                if all(_at(form, {**point, row: tile.run.start + r}) >= 0 for form in coupled)
-            )
-            if rows:
-                known = {name: build.const(value) for name, value in point.items()}
-                stmts += self._multiply(tile, acc, rows, {**position, **known}, slot)
+
+            def valid(at: int, point: dict[str, int] = point) -> tuple[int, ...]:
+                return tuple(
+                    r
+                    for r in range(tile.run.size)
+                    if all(
+                        _at(form, {**point, last.name: at, row: tile.run.start + r}) >= 0
+                        for form in coupled
+                    )
+                )
+
+            known = {name: build.const(value) for name, value in point.items()}
+            for rows, same in groupby(range(last.low, last.high), valid):
+                run = list(same)
+                if rows:
+                    between = {last.name: (run[0], run[-1] + 1)}
+                    stmts += self._multiply(tile, acc, rows, {**position, **known}, slot, between)
         return stmts
 
     def _multiply(
@@ -399,8 +412,12 @@ class TileWriter:
         rows: tuple[int, ...],
         known: dict[str, Expr],
         slot: Expr,
+        between: dict[str, tuple[int, int]] | None = None,
     ) -> list[Stmt]:
-        """The reduction loops around one step; ``known`` has the values of the other loops."""
+        """The reduction loops around one step.
+
+        ``known`` has the values of the other loops, ``between`` narrows those of some reductions.
+        """
         self.written += 1
         label = f".{self.written}"  # a border may write several steps into one block
         lanes = self.plan.lanes
@@ -429,7 +446,10 @@ class TileWriter:
             low, high = bounds[axis.name]
             if self.steps.is_cut and axis is self.steps.axes[-1]:
                 low, high = self.steps.range(axis)
-            body = [For(axis.name, substitute(low, known), substitute(high, known), tuple(body))]
+            first, stop = (between or {}).get(axis.name, (axis.low, axis.high))
+            low = build.maximum(substitute(low, known), build.const(first))
+            high = build.minimum(substitute(high, known), build.const(stop))
+            body = [For(axis.name, low, high, tuple(body))]
         for guard in hoisted:
             body = [If(substitute(guard, known), tuple(body))]
         return body

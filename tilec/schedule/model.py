@@ -46,8 +46,9 @@ MIN_WORK = 1 << 15
 PARALLEL_WORK = 1 << 20
 """Multiplications below which one thread is faster than waking a second."""
 
-PACK_USES = 8
-"""Tiles that read a panel before packing it pays: a copy costs about as much as four of them."""
+PACK_USES = 3
+"""Tiles that read a panel from which on packing it pays: rows of a wide matrix share few cache
+lines and pages, and a copy costs about as much as three tiles lose by that."""
 
 REDUCE_BLOCK = 384
 """Reduction steps per pass over packed panels: a panel of 32 columns then fills L1 one and a half
