@@ -84,9 +84,11 @@ class Figure:
 
 def run(script: str, cache: str) -> float:
     """What a script prints, in a fresh process that uses this disk cache."""
+    # Python keeps its own compiled files, as it does for any user.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     finished = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "TILEC_CACHE": cache},
+        env={**environment, "TILEC_CACHE": cache},
         capture_output=True,
         text=True,
         check=False,

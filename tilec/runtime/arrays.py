@@ -103,6 +103,8 @@ def number_array(name: str, value: Number, dtype: DType) -> Array:
             help="pass True or False",
         )
     try:
+        if not dtype.is_float:
+            return cast("Array", np.array(value, kind))
         with np.errstate(over="ignore"):  # as everywhere in IEEE arithmetic: too large is inf
             return cast("Array", np.array(value, kind))
     except OverflowError as error:

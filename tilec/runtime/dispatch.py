@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from itertools import count
 from math import prod
 from threading import Lock
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from tilec.dtypes import DType
-from tilec.runtime.arrays import Array, NumpyDType, addresses_of, allocate, number_array
+from tilec.runtime.arrays import (
+    Array,
+    NumpyDType,
+    addresses_of,
+    allocate,
+    number_array,
+    numpy_dtype,
+)
 from tilec.runtime.outputs import Destination, Result
 
 Signature: TypeAlias = "tuple[Hashable, ...]"
@@ -34,25 +41,32 @@ _ABOVE_I32: Final = 1 << 31
 _ABOVE_I64: Final = 1 << 63
 _SMALL_BYTES: Final = 1 << 14
 
+# Looked up once, not at each call.
+_ndarray: Final = np.ndarray
+_empty: Final = np.empty
+_array: Final = np.array
 
-def signature(values: tuple[object, ...]) -> Signature | None:
+# Every float type holds numbers of this size.
+_SURE_TO_FIT: Final = 1 << 15
+
+
+def signature(values: tuple[Any, ...]) -> Signature | None:
     """What selects the code of a call, or None when only a closer look can tell."""
     parts: list[Hashable] = []
     for value in values:
-        kind = type(value)
-        if kind is np.ndarray:
-            array = cast("Array", value)
-            parts.append((array.dtype, array.shape, array.strides))
+        kind: Any = type(value)
+        if kind is _ndarray:
+            parts.append((value.dtype, value.shape, value.strides))
         elif kind is float or kind is bool:
             parts.append(kind)
         elif kind is int:
-            parts.append(_width(cast("int", value)))
+            parts.append(_width(value))
         else:
             return None
     return tuple(parts)
 
 
-def signature_by_value(values: tuple[object, ...], specialised: frozenset[int]) -> Signature | None:
+def signature_by_value(values: tuple[Any, ...], specialised: frozenset[int]) -> Signature | None:
     """The signature of a function some of whose inputs are sizes, which count by value.
 
     Args:
@@ -65,13 +79,12 @@ def signature_by_value(values: tuple[object, ...], specialised: frozenset[int]) 
     known: list[Hashable] = [parts]
     for at in specialised:
         value = values[at]
-        if type(value) is np.ndarray:
-            array = cast("Array", value)
-            if array.ndim != 0:
-                return None
-            known.append(cast("Hashable", array.item()))
+        if type(value) is not _ndarray:
+            known.append(value)
+        elif value.ndim == 0:
+            known.append(value.item())
         else:
-            known.append(cast("Hashable", value))
+            return None
     return tuple(known)
 
 
@@ -100,6 +113,7 @@ class NativeCall:
         "_order",
         "_results",
         "_run",
+        "_single",
     )
 
     def __init__(
@@ -119,52 +133,62 @@ class NativeCall:
             run: Runs the code with the addresses of inputs and outputs.
             inputs: Element type of each argument.
             numbers: Position and name of the arguments that are Python numbers.
-            order: Positions of the arguments in the order in which the code takes them.
+            order: Positions of the arguments in the order in which the code takes them; those
+                that it does not take are left out.
             constants: Arrays that follow them, aligned and row-major.
             results: What the code computes.
             make: Makes the result of a call from several arrays; None for one array.
         """
         self._run = run
-        self._numbers = tuple((at, name, inputs[at]) for at, name in numbers)
-        self._masks = tuple(dtype.bytes - 1 for dtype in inputs)
+        order = tuple(order)
+        self._numbers = tuple(
+            (order.index(at), name, inputs[at], numpy_dtype(inputs[at]), inputs[at].is_float)
+            for at, name in numbers
+            if at in order
+        )
+        self._masks = tuple(inputs[at].bytes - 1 for at in order)
         self._bits = max(self._masks, default=0)
-        in_order = tuple(order) == tuple(range(len(inputs)))
-        self._order = None if in_order else tuple(order)
+        self._order = None if order == tuple(range(len(inputs))) else order
         self._kept = tuple(constants)
         self._constants = addresses_of(constants)
         self._results: tuple[tuple[tuple[int, ...], NumpyDType, bool], ...] = tuple(
             (r.shape, r.dtype, prod(r.shape) * r.dtype.itemsize < _SMALL_BYTES) for r in results
         )
         self._make = make
+        is_single = make is None and self._results[0][2]
+        self._single = self._results[0][:2] if is_single else None
 
-    def __call__(self, values: tuple[object, ...]) -> object:
+    def __call__(self, values: tuple[Any, ...]) -> object:
         """Run with fresh results; None when an array is not aligned to its elements."""
+        if self._order is not None:
+            values = tuple([values[at] for at in self._order])
         if self._numbers:
             values = self._with_arrays(values)
-        arrays = cast("tuple[Array, ...]", values)
-        inputs = addresses_of(arrays)
+        inputs = addresses_of(values)
         bits = 0
         for address in inputs:
             bits |= address
         if bits & self._bits and self._is_unaligned(inputs):
             return None
+        if self._single is not None:
+            result = _empty(*self._single)
+            self._start(inputs, addresses_of((result,)))
+            return result
         results = [
-            np.empty(shape, dtype) if small else allocate(shape, dtype)
-            for shape, dtype, small in self._results
+            _empty(shape, dtype) if is_small else allocate(shape, dtype)
+            for shape, dtype, is_small in self._results
         ]
         self._start(inputs, addresses_of(results))
         return results[0] if self._make is None else self._make(*results)
 
     def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
         """Run with arrays that were checked, into memory of the caller."""
-        self._start(
-            addresses_of(values),
-            addresses_of([destination.written for destination in destinations]),
-        )
+        if self._order is not None:
+            values = [values[at] for at in self._order]
+        written = [destination.written for destination in destinations]
+        self._start(addresses_of(values), addresses_of(written))
 
     def _start(self, inputs: list[int], outputs: list[int]) -> None:
-        if self._order is not None:
-            inputs = [inputs[at] for at in self._order]
         if self._constants:
             inputs += self._constants
         self._run(inputs, outputs)
@@ -172,10 +196,14 @@ class NativeCall:
     def _is_unaligned(self, inputs: list[int]) -> bool:
         return any(address & mask for address, mask in zip(inputs, self._masks, strict=True))
 
-    def _with_arrays(self, values: tuple[object, ...]) -> tuple[object, ...]:
+    def _with_arrays(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         changed = list(values)
-        for at, name, dtype in self._numbers:
-            changed[at] = number_array(name, cast("float", values[at]), dtype)
+        for at, name, dtype, kind, is_float in self._numbers:
+            value = values[at]
+            if is_float and -_SURE_TO_FIT < value < _SURE_TO_FIT:
+                changed[at] = _array(value, kind)
+            else:
+                changed[at] = number_array(name, value, dtype)
         return tuple(changed)
 
 
