@@ -141,7 +141,9 @@ def test_json(tilec: Tilec) -> None:
         (("A=[[1]]", "B=broken.npz"), "cannot read broken.npz: "),
         (("A=[[1]]", "B=broken.png"), "cannot read broken.png: "),
         (("A=[[1]]", "B=good.npz:Q"), "it holds X, Y"),
-        (("A=[[1]]", "B=objects.npy"), "cannot read objects.npy: "),
+        (("A=[[1]]", "B=objects.npy"), "cannot read objects.npy: it holds Python objects"),
+        (("A=[[1]]", "B=text.npy"), "cannot read text.npy: it is no .npy file"),
+        (("A=[[1]]", "B="), "there is no value behind B="),
         (("A=[[1]]", "B=[[1]]", "-o", "out.txt"), "results are written as .npy, .npz or an image"),
         (("A=[[1]]", "B=[[1]]", "-o", "Q=c.npy"), "there is no output Q; the outputs are C"),
         (("A=[[1]]", "B=[[1]]", "-o", "no/such/c.npy"), "cannot write"),
@@ -153,11 +155,18 @@ def test_json(tilec: Tilec) -> None:
 def test_wrong_usage(tilec: Tilec, arguments: tuple[str, ...], words: str) -> None:
     for name in ("broken.npy", "broken.npz", "broken.png"):
         Path(name).write_bytes(b"\x93NUMPY and then nothing")
+    Path("text.npy").write_text("1 2 3")
     np.savez("good.npz", X=np.ones(2), Y=np.ones(2))
     np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     result = tilec("run", "-e", MATMUL, *arguments)
     assert result.status == 2, result.err
     assert words in " ".join(result.err.split())
+
+
+def test_an_input_without_a_program(tilec: Tilec) -> None:
+    result = tilec("run", "A=1")
+    assert result.status == 2
+    assert "no program: A=1 is an input" in result.err
 
 
 def test_arguments_that_do_not_fit(tilec: Tilec) -> None:

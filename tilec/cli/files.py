@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 import click
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 Value: TypeAlias = "Array | bool | int | float"
 
+_NPY_MAGIC = b"\x93NUMPY"
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -35,6 +36,8 @@ def read_value(text: str, name: str, declared: str | None) -> Value:
         declared: The dtype that the program declares for this input.
     """
     body, dtype = _split_dtype(text)
+    if not body:
+        raise click.UsageError(f"there is no value behind {name}=")
     wanted = dtype or declared
     number = parse_number(body)
     if number is not None:
@@ -149,12 +152,21 @@ def _read_list(text: str, name: str, wanted: str | None) -> Array:
 
 def _read_npy(path: Path) -> Array:
     try:
-        loaded = cast("object", np.load(path, allow_pickle=False))
+        with path.open("rb") as stream:
+            if stream.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+                raise ArgumentError(
+                    f"cannot read {path}: it is no .npy file",
+                    help=f"arrays are read from .npy, .npz and images ({', '.join(IMAGES)})",
+                )
+            stream.seek(0)
+            return _read_array(stream)
     except (OSError, ValueError, EOFError) as error:
         raise ArgumentError(f"cannot read {path}: {_reason(error)}") from error
-    if not isinstance(loaded, np.ndarray):
-        raise ArgumentError(f"cannot read {path}: it holds several arrays; is it an .npz file?")
-    return cast("Array", loaded)
+
+
+def _read_array(stream: IO[bytes]) -> Array:
+    # Never unpickles: a file of Python objects could run code.
+    return cast("Array", np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _members(path: Path) -> list[str]:
@@ -178,7 +190,7 @@ def _read_npz(path: Path, member: str, exact: bool) -> Array:
         member = members[0]
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as stream:
-            return cast("Array", np.lib.format.read_array(stream, allow_pickle=False))
+            return _read_array(stream)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ArgumentError(f"cannot read {member} of {path}: {_reason(error)}") from error
 
@@ -214,6 +226,8 @@ def _pillow() -> ModuleType:
 
 def _reason(error: Exception) -> str:
     """Why, in one line and without the path, which stands before it already."""
+    if "allow_pickle" in str(error):
+        return "it holds Python objects, not numbers"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = str(error).splitlines()

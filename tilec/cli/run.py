@@ -95,6 +95,10 @@ def _split(arguments: Sequence[str], expression: str | None) -> tuple[str | None
     """The file, which stands first unless ``-e`` gives the program, and the inputs."""
     if expression is not None:
         return None, arguments
+    if arguments and "=" in arguments[0] and not Path(arguments[0]).exists():
+        raise click.UsageError(
+            f"no program: {arguments[0]} is an input, and a file or -e TEXT comes before those"
+        )
     return (arguments[0] if arguments else None), arguments[1:]
 
 
