@@ -20,7 +20,7 @@ class Rule(Enum):
     LOGICAL = "operands are tested for != 0, result bool"
     BITWISE = "integers or bools meet by promotion, which is the result"
     ROUNDING = "floats keep their type, integers and bools are returned unchanged"
-    MATH = "floats meet by promotion, integers and bools become f32 first"
+    MATH = "operands meet by promotion; where that is an integer or bool they become f32"
     SELECT = "the first operand is tested for != 0, the others meet by promotion"
     CAST = "the result type is part of the operation"
 

@@ -56,6 +56,7 @@ class Builder:
 
     def fresh(self, base: str) -> str:
         """A name that nothing has yet: ``base``, or ``base`` with a number."""
+        base = base.replace("'", "")  # a prime may only end a name
         name, number = base, 0
         while name in self.used:
             number += 1
