@@ -13,8 +13,11 @@ from tilec.dtypes import ALL, BF16, BOOL, DType, integer_range
 from tilec.operations import OPERATIONS, Rule
 from tilec.tensor import numpy_ops
 
-EXACT = [row for row in OPERATIONS.values() if row.rule not in (Rule.MATH, Rule.CAST, Rule.SELECT)]
-EXACT += [OPERATIONS["recip"], OPERATIONS["sqrt"]]
+EXACT = [
+    *(row for row in OPERATIONS.values() if row.rule not in (Rule.MATH, Rule.CAST, Rule.SELECT)),
+    OPERATIONS["recip"],
+    OPERATIONS["sqrt"],
+]
 
 
 def edges(dtype: DType) -> Array:
