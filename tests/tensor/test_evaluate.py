@@ -36,6 +36,7 @@ from tilec.tensor.ir import (
     TensorType,
 )
 from tilec.tensor.scalar import Apply, IndexValue, Literal, cast
+from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify
 
 Array = NDArray[Any]
@@ -77,7 +78,7 @@ def test_contractions_equal_enumeration(
     case: tuple[Contraction, dict[str, TensorType]], seed: int
 ) -> None:
     node, types = case
-    shape = tuple(int(str(size)) for size in types["A"].shape)
+    shape = concrete(types["A"].shape)
     data = np.random.default_rng(seed).integers(-9, 10, shape, np.int32)
     met: dict[tuple[int, ...], list[Fraction]] = {}
     body = node.body
@@ -89,7 +90,7 @@ def test_contractions_equal_enumeration(
         with pytest.raises(BoundsError, match="twice"):
             run({"A": (types["A"], data)}, node)
         return
-    expected = np.zeros([int(str(size)) for size in node.type.shape], np.int64)
+    expected = np.zeros(concrete(node.type.shape), np.int64)
     for element, values in met.items():
         expected[element] = _wrapped(int(fold(node.agg, values)))
     result = run({"A": (types["A"], data)}, node)

@@ -85,11 +85,27 @@ class Set:
 
     def lowest(self, position: int) -> int | None:
         """Least value of a dimension; None when it has no least value or the set is empty."""
-        return _finite(_guarded(lambda: self.raw.dim_min_val(position)))
+        return self._extreme(lambda part: part.dim_min_val(position), min)
 
     def highest(self, position: int) -> int | None:
         """Greatest value of a dimension; None when there is none or the set is empty."""
-        return _finite(_guarded(lambda: self.raw.dim_max_val(position)))
+        return self._extreme(lambda part: part.dim_max_val(position), max)
+
+    def _extreme(
+        self, ask: Callable[[islpy.Set], islpy.Val], best: Callable[[Iterable[int]], int]
+    ) -> int | None:
+        # Each convex part on its own: of a union in which some parts are empty, isl 0.27 gives
+        # a wrong answer.
+        import islpy
+
+        parts = [self.raw]
+        if self.raw.n_basic_set() > 1:
+            parts = [islpy.Set.from_basic_set(part) for part in self.raw.get_basic_sets()]
+        values = [_guarded(lambda part=part: ask(part)) for part in parts]
+        found = [value for value in values if not value.is_nan()]
+        if not found or not all(value.is_int() for value in found):
+            return None
+        return best(int(value.to_str()) for value in found)
 
     def sample(self) -> tuple[int, ...] | None:
         """Some point, the same one each time the set is built; None when the set is empty."""
@@ -97,7 +113,24 @@ class Set:
 
     def first(self) -> tuple[int, ...] | None:
         """The lexicographically least point of a bounded set; None when the set is empty."""
-        return self._coordinates(_guarded(lambda: self.raw.lexmin().sample_point()))
+        import islpy
+
+        try:
+            return self._coordinates(_limited(lambda: self.raw.lexmin().sample_point()))
+        except islpy.Error:
+            # isl_set_lexmin of isl 0.27 fails on some sets with existentials ("affine expression
+            # involves some of the domain dimensions").
+            return self._first_by_dimension()
+
+    def _first_by_dimension(self) -> tuple[int, ...] | None:
+        left, found = self, list[int]()
+        for at in range(len(self.names)):
+            low = left.lowest(at)
+            if low is None:
+                return None
+            found.append(low)
+            left = Set(self.names, left.raw.fix_val(_load().set, at, _val(low)))
+        return None if left.is_empty() else tuple(found)
 
     def _coordinates(self, point: islpy.Point) -> tuple[int, ...] | None:
         if point.is_void():
@@ -189,18 +222,29 @@ def _guarded(question: Callable[[], T]) -> T:
     """Ask isl; each question has the full number of operations to itself."""
     import islpy
 
+    try:
+        return _limited(question)
+    except islpy.Error as error:
+        # Not chained: exceptions of islpy refuse comparison, which breaks what prints tracebacks.
+        raise InternalError(f"isl: {error}") from None
+
+
+def _limited(question: Callable[[], T]) -> T:
+    """Ask isl; its own errors pass, but for that of the limit."""
+    import islpy
+
     context = _load().context
     context.reset_operations()
     context.set_max_operations(MAX_OPERATIONS)
     try:
         return question()
     except islpy.Error as error:
-        if "maximal number of operations" in str(error):
-            raise LimitError(
-                "the index domain is too complicated: integer programming gave up on it",
-                help="use fewer indices in one contraction, or simpler coefficients",
-            ) from None
-        raise InternalError(f"isl: {error}") from error
+        if "maximal number of operations" not in str(error):
+            raise
+        raise LimitError(
+            "the index domain is too complicated: integer programming gave up on it",
+            help="use fewer indices in one contraction, or simpler coefficients",
+        ) from None
 
 
 def _build_set(rank: int, rows: Iterable[Row], hidden: int) -> islpy.Set:
@@ -253,7 +297,3 @@ def _val(value: int) -> islpy.Val:
     if -(1 << 31) <= value < 1 << 31:
         return islpy.Val.int_from_si(context, value)
     return islpy.Val.read_from_str(context, str(value))
-
-
-def _finite(value: islpy.Val) -> int | None:
-    return int(value.to_str()) if value.is_int() else None
