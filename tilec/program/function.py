@@ -23,7 +23,7 @@ from tilec.runtime.spec import Number, Spec, number_dtype
 from tilec.source import Source
 
 if TYPE_CHECKING:
-    from tilec.lang.lint import Lint
+    from tilec.lang.finding import Lint
     from tilec.program.pipeline import Observer
 
 KEPT_SIGNATURES: Final = 256
@@ -138,19 +138,24 @@ class Function:
         return self._text.header.text
 
     @public
-    def check(self, *specs: object) -> tuple[Lint, ...]:
+    def check(self, *specs: object, **named: object) -> tuple[Lint, ...]:
         """Look for what is legal but suspicious.
 
         Args:
-            *specs: Arrays or specs as for ``compile``. With them sizes are known, and more can be
-                said; without them, only what holds for all sizes.
+            *specs: Arrays, specs or numbers as for ``compile``. Without any, some sizes are tried.
+            **named: The same by name.
 
         Returns:
             The findings, in the order of the text.
+
+        Raises:
+            UserError: sizes do not fit together.
         """
         from tilec.program.lints import lints
 
-        return lints(self._text, self._arguments(specs, {}) if specs else None)
+        if self._passed and not specs and not named:
+            return lints(self._text, None)
+        return lints(self._text, self._recipe(self._arguments(specs, named), Options()))
 
     @public
     def bind(self, **constants: object) -> Function:
@@ -260,17 +265,20 @@ class Function:
     def _compile(
         self, arguments: Sequence[Argument], options: Options, observe: Observer | None
     ) -> Executable:
+        recipe = self._recipe(arguments, options)
+        made = engine(self._text, recipe, self._bound, observe)
+        return Executable(self._text, recipe, self._bound, made)
+
+    def _recipe(self, arguments: Sequence[Argument], options: Options) -> Recipe:
+        """These inputs and those that are bound, in the order of the header."""
         passed = {given.name: given for given in arguments}
-        header = self._text.header
         everything = tuple(
             replace(_argument(each, self._bound[each.name]), bound=True)
             if each.name in self._bound
             else passed[each.name]
-            for each in header.inputs
+            for each in self._text.header.inputs
         )
-        recipe = Recipe(self._text.source, self._text.wanted, everything, options)
-        made = engine(self._text, recipe, self._bound, observe)
-        return Executable(self._text, recipe, self._bound, made)
+        return Recipe(self._text.source, self._text.wanted, everything, options)
 
     def _arguments(
         self, given: tuple[object, ...], named: Mapping[str, object]

@@ -133,7 +133,7 @@ def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
     types = {
         given.name: TensorType(given.spec.dtype, given.spec.shape) for given in recipe.arguments
     }
-    values = {given.name: given.value for given in recipe.arguments if given.value is not None}
+    values = recipe.values()
     return hook.step(
         "bind",
         recipe.function or "program",

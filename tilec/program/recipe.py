@@ -51,6 +51,10 @@ class Recipe:
     arguments: tuple[Argument, ...]
     options: Options
 
+    def values(self) -> dict[str, Number]:
+        """The numbers of the inputs that the program uses as sizes."""
+        return {given.name: given.value for given in self.arguments if given.value is not None}
+
     def key(self, backend: Backend) -> str:
         """Under which the code is kept on disk."""
         arguments = [
