@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.errors.test_check_errors import CASES as CHECK_CASES
+from tests.errors.test_contraction_errors import CASES as CONTRACTION_CASES
 from tests.errors.test_lower_errors import CASES as LOWER_CASES
 from tests.lang.test_lower import IDIOMS
 from tests.lang.test_lower_builtins import CALLS
@@ -32,7 +33,7 @@ def _tokens(text: str) -> list[str]:
 
 _TEXTS = [
     *(idiom.text for idiom in IDIOMS),
-    *(case.text.replace("§", "") for case in (*CHECK_CASES, *LOWER_CASES)),
+    *(case.text.replace("§", "") for case in (*CHECK_CASES, *CONTRACTION_CASES, *LOWER_CASES)),
     CALLS + "function (A[M, N], S) -> (C, H) { C = center(A * 2); H = window(A, half(S)); }",
 ]
 _PROGRAMS = [_tokens(text) for text in dict.fromkeys(_TEXTS)]
