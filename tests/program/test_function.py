@@ -362,6 +362,22 @@ def test_bound_sizes() -> None:
     np.testing.assert_array_equal(g(np.arange(5.0)), [1, 3, 5])
 
 
+def test_check() -> None:
+    f = tilec.function("function (A[N], K) -> (B) { B[i : K] = +(A[i + j]); }")
+    given = [
+        f.check(),
+        f.check(tilec.Spec((5,)), 5),
+        f.check(numbers(5), K=5),
+        f.bind(K=5).check(numbers(5)),
+        f.bind(K=5, A=numbers(5)).check(),
+    ]
+    for lints in given:
+        assert "untied-index" in [found.id for found in lints]
+    assert tilec.function(MATMUL).check() == ()
+    with pytest.raises(tilec.ShapeError):
+        tilec.function(MATMUL).check(numbers(2, 3), numbers(2, 3))
+
+
 def test_num_threads() -> None:
     f = tilec.function(MATMUL)
     for threads in (1, 2):

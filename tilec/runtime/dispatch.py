@@ -42,6 +42,7 @@ _ABOVE_I64: Final = 1 << 63
 _SMALL_BYTES: Final = 1 << 14
 
 # Looked up once, not at each call.
+_type: Final[Callable[[object], type[object]]] = type
 _ndarray: Final = np.ndarray
 _empty: Final = np.empty
 _array: Final = np.array
@@ -54,7 +55,7 @@ def signature(values: tuple[Any, ...]) -> Signature | None:
     """What selects the code of a call, or None when only a closer look can tell."""
     parts: list[Hashable] = []
     for value in values:
-        kind: Any = type(value)
+        kind = _type(value)
         if kind is _ndarray:
             parts.append((value.dtype, value.shape, value.strides))
         elif kind is float or kind is bool:
