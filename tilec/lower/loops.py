@@ -42,6 +42,9 @@ CASCADE_BLOCK = 32
 """Additions to one f32 accumulator before it is flushed: an error of at most 16 units in the last
 place of a block (Higham 1993, the accuracy of floating point summation), for a tenth more work."""
 
+CHUNK = 1 << 14
+"""Elements of a task when one long loop is divided: a multiple of every vector width."""
+
 _COMBINE = {
     Aggregation.SUM: "add",
     Aggregation.PRODUCT: "mul",
@@ -76,10 +79,28 @@ class LoopWriter:
     places: Places
     target: Target
     locals: list[Buffer] = field(default_factory=list[Buffer])
+    prefix: str = ""
 
     def piece(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
         """The loops of one piece."""
-        return self._outer(flat, plan, list(flat.piece.axes))
+        axes = list(flat.piece.axes)
+        if plan.parallel is None or plan.parallel != plan.vector:
+            return self._outer(flat, plan, axes)
+        return self._chunks(flat, plan)
+
+    def _chunks(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
+        """A single loop, both divided among tasks and made vectors."""
+        (axis,) = flat.piece.axes
+        stmts: list[Stmt] = []
+        for low, high in _segments(flat, axis, alone=False):
+            inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
+            body = self._element(inner, plan)
+            start = build.add(build.mul(build.var(".task"), build.const(CHUNK)), build.const(low))
+            stop = build.minimum(build.add(start, build.const(CHUNK)), build.const(high))
+            loop = For(axis.name, start, stop, body, kind=LoopKind.VECTOR)
+            count = build.const(-(-(high - low) // CHUNK))
+            stmts.append(For(".task", build.const(0), count, (loop,), kind=LoopKind.PARALLEL))
+        return tuple(stmts)
 
     def _outer(self, flat: FlatPiece, plan: Plan, left: list[Axis]) -> tuple[Stmt, ...]:
         """Output loops from the outside in; the vector loop is the innermost."""
@@ -92,6 +113,7 @@ class LoopWriter:
         for low, high in _segments(flat, axis, alone=not is_vector):
             inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             kind = LoopKind.VECTOR if is_vector else LoopKind.SERIAL
+            kind = LoopKind.PARALLEL if axis.name == plan.parallel else kind
             stmts = self._outer(inner, plan, rest)
             body.append(For(axis.name, build.const(low), build.const(high), stmts, kind=kind))
         return tuple(body)
@@ -109,11 +131,11 @@ class LoopWriter:
             value = convert(translate(single.body, self.places), result.dtype)
             value = self._finished(flat, value)
             return (Store(target.output.name, where, value),)
-        hit = None if piece.covered else self._register("hit", I32, 1)
+        hit = None if piece.covered else self._register(".hit", I32, 1)
         stmts: list[Stmt] = []
         if hit is not None:
             stmts.append(_set(hit, Const(0, hit.type)))
-        total = self._register("total", self._total_type(piece.parts), 1)
+        total = self._register(".total", self._total_type(piece.parts), 1)
         stmts.append(_set(total, _identity(target.agg, total.type)))
         for part in piece.parts:
             stmts += self._part(part, plan, total, hit)
@@ -138,9 +160,9 @@ class LoopWriter:
         if plan.reduction and order[-1].extent < lanes:
             lanes = plan.lanes
         block = _block(order, lanes) if self._cascades([part]) else None
-        sums = self._register("sum", total.type.dtype, lanes) if plan.reduction else total
-        partial = sums if block is None else self._register("part", self.target.accumulate, lanes)
-        hits = self._register("hits", I32, lanes) if plan.reduction and hit is not None else hit
+        sums = self._register(".sum", total.type.dtype, lanes) if plan.reduction else total
+        partial = sums if block is None else self._register(".part", self.target.accumulate, lanes)
+        hits = self._register(".hits", I32, lanes) if plan.reduction and hit is not None else hit
         value = translate(part.body, self.places)
         inner: list[Stmt] = [_set(partial, self._combined(_get(partial), value))]
         if hits is not None:
@@ -197,6 +219,7 @@ class LoopWriter:
     def _register(self, name: str, dtype: DType, lanes: int) -> Buffer:
         """The register buffer of this name and type, made when it is first asked for."""
         kind = VType(dtype, lanes)
+        name = f"{self.prefix}{name}"
         taken = {buffer.name: buffer for buffer in self.locals}
         count = 0
         label = name

@@ -51,7 +51,7 @@ class Steps:
         """Bounds of a reduction loop within the pass."""
         if axis is not self.axes[-1] or not self.is_cut:
             return build.const(axis.low), build.const(axis.high)
-        start = build.var("block")
+        start = build.var(".block")
         return start, build.minimum(
             build.add(start, build.const(self.block)), build.const(axis.high)
         )
@@ -62,7 +62,7 @@ class Steps:
         for depth, axis in enumerate(self.axes):
             inner = prod(a.extent for a in self.axes[depth + 1 : -1])
             inner *= self.block if depth < len(self.axes) - 1 else 1
-            start = build.var("block") if depth == len(self.axes) - 1 and self.is_cut else None
+            start = build.var(".block") if depth == len(self.axes) - 1 and self.is_cut else None
             value = build.sub(build.var(axis.name), start or build.const(axis.low))
             total = build.add(total, build.mul(value, build.const(inner)))
         return total
@@ -114,7 +114,7 @@ class Packer:
 
     def copy(self, operand: Operand, loop: str, slot: Expr, first: Expr, width: int) -> list[Stmt]:
         """Pack ``width`` iterations of ``loop`` from ``first`` as panel number ``slot``."""
-        lane = build.var("lane")
+        lane = build.var(".lane")
         offset = self.offset(slot, lane)
         value = convert(translate(operand.body, self.places), self.dtype)
         moved = substitute(value, {loop: build.add(first, lane)})
@@ -154,4 +154,4 @@ class Packer:
 
 
 def _lanes(low: int, high: int, body: tuple[Stmt, ...], kind: LoopKind) -> For:
-    return For("lane", build.const(low), build.const(high), body, kind=kind)
+    return For(".lane", build.const(low), build.const(high), body, kind=kind)

@@ -16,8 +16,9 @@ from tilec.lower.groups import Group, groups
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
-from tilec.lower.plan import WIDE, Plan, choose
+from tilec.lower.plan import WIDE, Plan, choose, parallel
 from tilec.lower.recognise import recognise
+from tilec.lower.split import TASK, split
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.vectorise import Vectorise
@@ -45,7 +46,7 @@ from tilec.version import __version__
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("fuse", "merge", "tile", "vectorise")
+PASSES = ("fuse", "merge", "tile", "thread", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -66,7 +67,7 @@ class _Lowering:
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
-    scratch: list[tuple[Buffer, int]] = field(default_factory=list[tuple[Buffer, int]])
+    scratch: list[Buffer] = field(default_factory=list[Buffer])
 
 
 def lower_program(
@@ -210,9 +211,7 @@ def _lower_group(work: _Lowering, group: Group) -> None:
         case Gather():
             _finish(work, group, special.gather(node, work.places, target, work.types))
         case Scatter():
-            body = special.scatter(node, work.places, target, work.types)
-            work.scratch += [(buffer, len(work.calls)) for buffer in body.scratch]
-            _finish(work, group, body)
+            _finish(work, group, special.scatter(node, work.places, target, work.types))
         case RandomValue():
             _finish(work, group, special.random_value(node, work.places, target))
         case RandomState():
@@ -252,14 +251,40 @@ def _lower_loops(
     if tiled is not None:
         _finish(work, group, tiled)
         return
-    writer = LoopWriter(flat_places(work.places), target)
+    _finish(work, group, _plain(work, flats, target, node))
+
+
+def _plain(
+    work: _Lowering, flats: list[FlatPiece], target: Target, node: Contraction | Map
+) -> special.Body:
+    """Loops without register tiles; long reductions into few elements are split."""
+    places = flat_places(work.places)
+    writer = LoopWriter(places, target)
+    threads = "thread" not in work.disable
+    halves = split(flats[0], target.accumulate) if threads and len(flats) == 1 else None
+    scratch: tuple[Buffer, ...] = ()
     body: list[Stmt] = []
-    plans = [_plan(work, flat, node, agg) for flat in flats]
-    for flat, chosen in zip(flats, plans, strict=True):
-        body += writer.piece(flat, chosen)
-    lines = tuple(dict.fromkeys(str(chosen) for chosen in plans))
-    lanes = max((chosen.lanes for chosen in plans), default=1)
-    _finish(work, group, special.Body(tuple(body), tuple(writer.locals), lines, lanes))
+    plans: list[Plan] = []
+    if halves is not None:
+        scratch = (replace(halves.buffer, name=f"{target.output.name}.partial"),)
+        places[halves.buffer.name] = Place(scratch[0], (1,))
+        first = Target(target.agg, target.accumulate, target.accumulate, scratch[0], None)
+        opening = LoopWriter(places, first, writer.locals, prefix=".first")
+        plans.append(replace(_plan(work, halves.partial, node, target.agg), parallel=TASK))
+        body += opening.piece(halves.partial, plans[0])
+        flats = [halves.final]
+    later = [_plan(work, flat, node, target.agg) for flat in flats]
+    if threads and halves is None:
+        chosen = [parallel(flat, each) for flat, each in zip(flats, later, strict=True)]
+        if None not in chosen:  # a register must not be shared by parallel and serial loops
+            pairs = zip(later, chosen, strict=True)
+            later = [replace(each, parallel=name) for each, name in pairs]
+    for flat, each in zip(flats, later, strict=True):
+        body += writer.piece(flat, each)
+    plans += later
+    lines = tuple(dict.fromkeys(str(each) for each in plans))
+    lanes = max((each.lanes for each in plans), default=1)
+    return special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
 
 
 def _tile(work: _Lowering, flats: list[FlatPiece], target: Target) -> special.Body | None:
@@ -289,6 +314,7 @@ def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggreg
 
 def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
     """Make the kernel, run the kernel passes over it, and call it."""
+    work.scratch += body.scratch
     used = {e.buffer for e in expressions(body.statements) if isinstance(e, Load)}
     candidates = {place.buffer.name: place.buffer for place in work.places.values()}
     candidates |= {buffer.name: buffer for buffer in body.scratch}
@@ -320,7 +346,7 @@ def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
 def _lifetimes(work: _Lowering, held: set[str]) -> tuple[Lifetime, ...]:
     """First and last call of each buffer that is neither argument nor constant."""
     buffers = {place.buffer.name: place.buffer for place in work.places.values()}
-    buffers |= {buffer.name: buffer for buffer, _ in work.scratch}
+    buffers |= {buffer.name: buffer for buffer in work.scratch}
     spans: dict[str, tuple[int, int]] = {}
     for at, call in enumerate(work.calls):
         for name in call.args:

@@ -12,12 +12,20 @@ from math import prod
 from tilec.dtypes import DType
 from tilec.lower.flatten import FlatPiece, offsets
 from tilec.lower.pieces import Part
+from tilec.operations import OPERATIONS, Rule
 from tilec.tensor.forms import Axis, form_of
 from tilec.tensor.ir import Aggregation
+from tilec.tensor.scalar import Apply, Scalar, walk
 
 WIDE = 4
 """Registers a vector value spans in long loops: enough independent chains to hide FMA latency
 (4 cycles, two a cycle, on current x86 cores) without spilling in small bodies."""
+
+PARALLEL_CYCLES = 60_000
+"""Work from which on a second thread pays: waking one that sleeps costs about 15 microseconds."""
+
+MIN_TASKS = 8
+"""Iterations that a loop must have to be divided evenly enough."""
 
 _BROADCAST, _UNIT, _REVERSE, _GATHER = 0.1, 1.0, 1.3, 6.0
 _FOLD = 12.0
@@ -32,17 +40,19 @@ class Plan:
         vector: Name of the loop, None for scalar code.
         lanes: Lanes of one register for the widest type in the kernel.
         reduction: True when ``vector`` is a reduction loop (of part 0).
+        parallel: Output loop that is divided among threads; None for one thread.
     """
 
     vector: str | None
     lanes: int
     reduction: bool = False
+    parallel: str | None = None
 
     def __str__(self) -> str:
-        if self.vector is None:
-            return "scalar"
         kind = "reduction" if self.reduction else "output"
-        return f"vector {self.vector} ({kind}), {self.lanes} lanes x up to {WIDE}"
+        text = f"vector {self.vector} ({kind}), {self.lanes} lanes x up to {WIDE}"
+        text = "scalar" if self.vector is None else text
+        return text if self.parallel is None else f"{text}, parallel {self.parallel}"
 
 
 def choose(flat: FlatPiece, agg: Aggregation, widest: DType, vector_bytes: int) -> Plan:
@@ -63,6 +73,30 @@ def choose(flat: FlatPiece, agg: Aggregation, widest: DType, vector_bytes: int) 
             if cost < best_cost:
                 best, best_cost = Plan(axis.name, lanes, reduction=True), cost
     return best
+
+
+def parallel(flat: FlatPiece, plan: Plan) -> str | None:
+    """The output loop to divide among threads, when there is work enough for more than one."""
+    outputs = prod(axis.extent for axis in flat.piece.axes)
+    bodies = [(prod(a.extent for a in part.axes), part.body) for part in flat.piece.parts]
+    bodies += [] if flat.epilogue is None else [(1, flat.epilogue)]
+    work = outputs * sum(points * _work(body) for points, body in bodies)
+    if work / max(1, plan.lanes) < PARALLEL_CYCLES:
+        return None
+    serial = [axis for axis in flat.piece.axes if axis.name != plan.vector]
+    if not serial and len(flat.piece.axes) == 1:
+        return flat.piece.axes[0].name
+    long = [axis for axis in serial if axis.extent >= MIN_TASKS]
+    return long[0].name if long else None
+
+
+def _work(body: Scalar) -> float:
+    """Cycles of one vector of a body, roughly."""
+    cycles = 1.0
+    for node in walk(body):
+        if isinstance(node, Apply):
+            cycles += 15.0 if OPERATIONS[node.op].rule is Rule.MATH else 0.5
+    return cycles
 
 
 def _scalar_cost(flat: FlatPiece) -> float:

@@ -145,8 +145,8 @@ def random_value(node: RandomValue, places: Mapping[str, Place], target: Place) 
     scaled = Apply("mul", (convert(word, F32), Const(2.0**-32, _F32)), _F32)
     # Rounding to 24 bits would take the highest words to 1, which is outside [0, 1).
     value = Apply("min", (scaled, Const(1.0 - 2.0**-24, _F32)), _F32)
-    stream = build.var("stream")
-    step = build.var("step")
+    stream = build.var(".stream")
+    step = build.var(".step")
     at = build.add(build.mul(step, build.const(STREAMS)), stream)
     draw = (*_step(words), Store(target.buffer.name, at, value))
     last = build.add(stream, build.const(total // STREAMS * STREAMS))
@@ -158,7 +158,7 @@ def random_state(node: RandomState, places: Mapping[str, Place], target: Place) 
     """The state after ``count`` values."""
     (count,) = concrete((node.count,))
     words = _words()
-    stream = build.var("stream")
+    stream = build.var(".stream")
     save = tuple(
         Store(target.buffer.name, build.add(stream, build.const(axis * STREAMS)), _get(word))
         for axis, word in enumerate(words)
@@ -178,7 +178,7 @@ def _streams(
     after: tuple[Stmt, ...],
 ) -> Body:
     """Load each stream, draw as often as all streams do, once more where elements are left."""
-    stream = build.var("stream")
+    stream = build.var(".stream")
     load = tuple(
         Store(
             word.name,
@@ -197,7 +197,7 @@ def _streams(
     rounds, rest = divmod(total, STREAMS)
     body: tuple[Stmt, ...] = load
     if rounds:
-        body += (For("step", build.const(0), build.const(rounds), draw),)
+        body += (For(".step", build.const(0), build.const(rounds), draw),)
     if rest:
         body += (If(build.compare("cmp_lt", stream, build.const(rest)), final),)
     loop = For(
@@ -222,7 +222,7 @@ def _step(words: tuple[Buffer, ...]) -> tuple[Stmt, ...]:
 
 def _words() -> tuple[Buffer, ...]:
     return tuple(
-        Buffer(name, _U32, 1, scope=Scope.REGISTER, writable=True) for name in ("s1", "s2", "s3")
+        Buffer(name, _U32, 1, scope=Scope.REGISTER, writable=True) for name in (".s1", ".s2", ".s3")
     )
 
 

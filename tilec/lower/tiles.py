@@ -105,7 +105,7 @@ class TileWriter:
         problem, plan = self.problem, self.plan
         axes = {axis.name: axis for axis in problem.axes}
         self.vector = axes[plan.vector]
-        self.row = Axis("row", 0, 1) if plan.row is None else axes[plan.row]
+        self.row = Axis(".row", 0, 1) if plan.row is None else axes[plan.row]
         self.moving, self.still = problem.split(plan.vector)
         self.moving_value = translate(self.moving.body, self.places)
         self.still_value = translate(self.still.body, self.places)
@@ -114,7 +114,7 @@ class TileWriter:
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
         own = [f for f in problem.constraints if not any(f.coefficient(name) for name in still)]
         self.panels = Packer(
-            "panels", self.width, self.steps, problem.dtype, self.places, tuple(own)
+            ".panels", self.width, self.steps, problem.dtype, self.places, tuple(own)
         )
 
     @property
@@ -155,13 +155,13 @@ class TileWriter:
         if name not in divided:
             return self._passes(runs, free, ranges, self.panel_count)
         share = -(-divided[name] // self.plan.tasks)
-        first = build.mul(build.var("task"), build.const(share))
+        first = build.mul(build.var(".task"), build.const(share))
         last = build.minimum(build.add(first, build.const(share)), build.const(divided[name]))
         ranges[name] = (first, last)
         most = share if name == self.plan.vector else self.panel_count
         body = tuple(self._passes(runs, free, ranges, most))
         count = build.const(-(-divided[name] // share))
-        return [For("task", _ZERO, count, body, kind=LoopKind.PARALLEL)]
+        return [For(".task", _ZERO, count, body, kind=LoopKind.PARALLEL)]
 
     def _runs(self) -> list[Run]:
         """Cut the row loop into tiles; neighbours of equal form make a run."""
@@ -207,7 +207,7 @@ class TileWriter:
         if self.plan.pack_row:
             stmts: list[Stmt] = []
             if self.plan.pack_vector:
-                self._scratch("panels", most_panels * self.panels.slot_elems)
+                self._scratch(".panels", most_panels * self.panels.slot_elems)
                 stmts += self._over_panels(panels, lambda width: self._pack(width, first))
             stmts += self._over_free(free, ranges, self._packed_rows(runs, panels, ranges, first))
             return self._blocks(stmts)
@@ -215,8 +215,8 @@ class TileWriter:
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
             if self.plan.pack_vector:
-                self._scratch("panels", self.panels.slot_elems)
-                inner += self._pack(width, build.var("panel"))
+                self._scratch(".panels", self.panels.slot_elems)
+                inner += self._pack(width, build.var(".panel"))
             tiles: list[Stmt] = []
             for run in runs:
                 tiles += self._over_tiles(run, ranges, width)
@@ -230,7 +230,7 @@ class TileWriter:
             return stmts
         axis = self.steps.axes[-1]
         low, high = build.const(axis.low), build.const(axis.high)
-        return [For("block", low, high, tuple(stmts), step=self.steps.block)]
+        return [For(".block", low, high, tuple(stmts), step=self.steps.block)]
 
     def _over_panels(self, panels: tuple[Expr, Expr], inner: Inner) -> list[Stmt]:
         """The loop over panels; the last, narrower one is written apart."""
@@ -239,10 +239,10 @@ class TileWriter:
         stmts: list[Stmt] = []
         if full:
             stop = build.minimum(high, build.const(full))
-            stmts.append(For("panel", low, stop, tuple(inner(self.width))))
+            stmts.append(For(".panel", low, stop, tuple(inner(self.width))))
         if rest:
             start = build.maximum(low, build.const(full))
-            stmts.append(For("panel", start, high, tuple(inner(rest))))
+            stmts.append(For(".panel", start, high, tuple(inner(rest))))
         return stmts
 
     def _over_free(
@@ -266,9 +266,9 @@ class TileWriter:
                 build.compare("cmp_le", low, _ZERO), build.compare("cmp_gt", high, _ZERO)
             )
             return list(stmts) if inside == Const(True, inside.type) else [If(inside, stmts)]
-        number = build.var("tile")
+        number = build.var(".tile")
         top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
-        return [For("tile", low, high, tuple(self._tile(Tile(run, top, _ZERO, width))))]
+        return [For(".tile", low, high, tuple(self._tile(Tile(run, top, _ZERO, width))))]
 
     def _packed_rows(
         self,
@@ -286,22 +286,22 @@ class TileWriter:
             )
             group_size = min(group_size, run.count)
             packer = self._row_packer(run)
-            self._scratch("rows", group_size * packer.slot_elems)
-            start, number = build.var("group"), build.var("tile")
+            self._scratch(".rows", group_size * packer.slot_elems)
+            start, number = build.var(".group"), build.var(".tile")
             stop = build.minimum(build.add(start, build.const(group_size)), high)
             top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
             slot = build.sub(number, start)
             copy = packer.copy(self.still, self.row.name, slot, top, run.size)
-            pack = For("tile", start, stop, tuple(copy))
+            pack = For(".tile", start, stop, tuple(copy))
 
             def inner(
                 width: int, run: Run = run, top: Expr = top, slot: Expr = slot, stop: Expr = stop
             ) -> list[Stmt]:
                 body = self._tile(Tile(run, top, slot, width), first_panel)
-                return [For("tile", build.var("group"), stop, tuple(body))]
+                return [For(".tile", build.var(".group"), stop, tuple(body))]
 
             visits = self._over_panels(panels, inner)
-            stmts.append(For("group", low, high, (pack, *visits), step=group_size))
+            stmts.append(For(".group", low, high, (pack, *visits), step=group_size))
         return stmts
 
     def _own(self, run: Run, ranges: dict[str, tuple[Expr, Expr]]) -> tuple[Expr, Expr]:
@@ -312,7 +312,7 @@ class TileWriter:
         return start, build.minimum(build.sub(high, base), build.const(run.count))
 
     def _pack(self, width: int, first_panel: Expr) -> list[Stmt]:
-        number = build.var("panel")
+        number = build.var(".panel")
         column = build.mul(number, build.const(self.width))
         slot = build.sub(number, first_panel)
         return self.panels.copy(self.moving, self.plan.vector, slot, column, width)
@@ -324,7 +324,7 @@ class TileWriter:
         lanes, store = self.plan.lanes, self.problem.store
         vectors = -(-tile.width // lanes)
         acc = self._accumulators(tile.run.size * vectors)
-        column = build.mul(build.var("panel"), build.const(self.width))
+        column = build.mul(build.var(".panel"), build.const(self.width))
         position = {self.plan.vector: column, self.row.name: tile.top}
         where = substitute(form_expr(store), position)
         step, stride = store.coefficient(self.plan.vector), store.coefficient(self.row.name)
@@ -344,14 +344,14 @@ class TileWriter:
             finished.append(Store(self.output.name, at, result, step, mask))
         begin, ends = zeros, finished
         if self.steps.is_cut:
-            axis, block = self.steps.axes[-1], build.var("block")
+            axis, block = self.steps.axes[-1], build.var(".block")
             opening = build.compare("cmp_eq", block, build.const(axis.low))
             begin = [If(opening, tuple(zeros), tuple(olds))]
             if partial != finished:
                 last = build.const(axis.high - self.steps.block)
                 closing = build.compare("cmp_ge", block, last)
                 ends = [If(closing, tuple(finished), tuple(partial))]
-        slot = build.sub(build.var("panel"), first_panel) if first_panel is not None else _ZERO
+        slot = build.sub(build.var(".panel"), first_panel) if first_panel is not None else _ZERO
         if tile.run.border:
             return [*begin, *self._border(tile, acc, position, slot), *ends]
         rows = tuple(range(tile.run.size))
@@ -365,7 +365,7 @@ class TileWriter:
             return result
         expr = translate(problem.epilogue, self.places, result)
         row = {self.row.name: build.add(tile.top, build.const(r))}
-        column = build.mul(build.var("panel"), build.const(self.width))
+        column = build.mul(build.var(".panel"), build.const(self.width))
         start = build.add(column, build.const(j * lanes))
         registers = {b.name: b for b in self.locals if b.scope is Scope.REGISTER}
         return widen(substitute(expr, row), self.plan.vector, start, lanes, mask, registers)
@@ -425,14 +425,16 @@ class TileWriter:
         body: list[Stmt] = []
         for j in range(vectors):
             value = self._vector_value(j, tile.width, known, slot)
-            body.append(Let(Var(f"b{j}{label}", acc.type), value))
+            body.append(Let(Var(f".b{j}{label}", acc.type), value))
         for r in rows:
             body.append(
-                Let(Var(f"a{r}{label}", acc.type), Splat(self._row_value(r, tile, known), acc.type))
+                Let(
+                    Var(f".a{r}{label}", acc.type), Splat(self._row_value(r, tile, known), acc.type)
+                )
             )
             for j in range(vectors):
                 at = build.const(r * vectors + j)
-                pair = (Var(f"a{r}{label}", acc.type), Var(f"b{j}{label}", acc.type))
+                pair = (Var(f".a{r}{label}", acc.type), Var(f".b{j}{label}", acc.type))
                 sums = Load(acc.name, at, acc.type)
                 body.append(Store(acc.name, at, Apply("fma", (*pair, sums), acc.type)))
         free = [axis for axis in self.problem.reductions if axis.name not in known]
@@ -478,7 +480,7 @@ class TileWriter:
     def _row_packer(self, run: Run) -> Packer:
         strided = self.still.steps(self.row.name) != (1,)
         problem = self.problem
-        return Packer("rows", run.size, self.steps, problem.dtype, self.places, (), strided)
+        return Packer(".rows", run.size, self.steps, problem.dtype, self.places, (), strided)
 
     def _scratch(self, name: str, elems: int) -> None:
         """Ask for a scratch buffer of at least some size."""
@@ -490,7 +492,7 @@ class TileWriter:
 
     def _accumulators(self, elems: int) -> Buffer:
         kind = VType(self.problem.dtype, self.plan.lanes)
-        held = Buffer(f"acc{elems}", kind, elems, scope=Scope.REGISTER, writable=True)
+        held = Buffer(f".acc{elems}", kind, elems, scope=Scope.REGISTER, writable=True)
         if held not in self.locals:
             self.locals.append(held)
         return held

@@ -74,6 +74,9 @@ def choose(problem: Product, core: Core) -> Tiled | str:
             if not _supported(problem, axis, row):
                 reason = "a constraint couples loops that a tile cannot follow"
                 continue
+            if row is None and operand.steps(axis.name) != (1,):
+                reason = "nothing would reuse a packed operand"
+                continue
             for rows, vectors in _tiles(core):
                 if row is None and rows > 1:
                     continue
@@ -120,7 +123,7 @@ def _tiles(core: Core) -> list[tuple[int, int]]:
     """Register tiles that fit: accumulators, one row of the vector operand, one broadcast."""
     return [
         (rows, vectors)
-        for vectors in (1, 2, 3, 4)
+        for vectors in (1, 2, 3, 4, 6, 8, 12, 15)
         for rows in range(1, 32)
         if rows * vectors + vectors + 1 <= core.registers
     ]
