@@ -43,7 +43,7 @@ _SMALL_BYTES: Final = 1 << 14
 
 # Looked up once, not at each call.
 _type: Final[Callable[[object], type[object]]] = type
-_ndarray: Final = np.ndarray
+_ndarray: Final[type[object]] = np.ndarray
 _empty: Final = np.empty
 _array: Final = np.array
 
