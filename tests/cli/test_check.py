@@ -7,7 +7,7 @@ from typing import Any
 from tests.cli.conftest import Tilec
 
 GOOD = "function f(A[N]) -> (B) { B[i : N] = +(A[i + k]), k < 2; }"
-UNTIED = "function g(A[N]) -> (O) { O[i : N] = >(A[j]); }"
+UNTIED = "function g(A[N]) -> (O) { O[i : N - 1] = >(A[i + j]); }"
 FAULTY = "function h(A[N]) -> (B) { B = A + C; D = E; }"
 
 

@@ -64,7 +64,7 @@ def command(
     \b
     Examples:
       tilec check *.tile
-      tilec check -e 'function (A[N]) -> (O) { O[i : N] = >(A[j]); }' --shape A=10
+      tilec check -e 'function (A[N]) -> (O) { O[i : N - 1] = >(A[i + j]); }' --shape A=10
     """
     if expression is not None and files:
         raise click.UsageError(f"the program is given twice: -e and {files[0]}")
