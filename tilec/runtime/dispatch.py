@@ -42,7 +42,6 @@ _ABOVE_I64: Final = 1 << 63
 _SMALL_BYTES: Final = 1 << 14
 
 # Looked up once, not at each call.
-_type: Final[Callable[[object], type[object]]] = type
 _ndarray: Final[type[object]] = np.ndarray
 _empty: Final = np.empty
 _array: Final = np.array
@@ -55,7 +54,8 @@ def signature(values: tuple[Any, ...]) -> Signature | None:
     """What selects the code of a call, or None when only a closer look can tell."""
     parts: list[Hashable] = []
     for value in values:
-        kind = _type(value)
+        # A cast for the type checker would take a tenth of the time of all this.
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind is _ndarray:
             parts.append((value.dtype, value.shape, value.strides))
         elif kind is float or kind is bool:
