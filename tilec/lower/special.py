@@ -201,7 +201,7 @@ def _streams(
     if rest:
         body += (If(build.compare("cmp_lt", stream, build.const(rest)), final),)
     loop = For(
-        "stream", build.const(0), build.const(STREAMS), (*body, *after), kind=LoopKind.VECTOR
+        ".stream", build.const(0), build.const(STREAMS), (*body, *after), kind=LoopKind.VECTOR
     )
     return Body((loop,), words, lanes=_LANES)
 
