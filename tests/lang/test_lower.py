@@ -131,6 +131,12 @@ IDIOMS = [
         lambda p, q: (p @ q)[:, None],
     ),
     Idiom(
+        "sizes left out in an expression",
+        "function (P, Q) -> (R) { R[i, j] = +(P[i, k] < 0 ? -exp(P[i, k]) : 2 * abs(Q[k, j])); }",
+        ((3, 4), (4, 5)),
+        lambda p, q: np.where(p[:, :, None] < 0, -np.exp(p)[:, :, None], 2 * abs(q)).sum(1),
+    ),
+    Idiom(
         "row maximum, kept axis",
         "function (P[I, K]) -> (R) { R[i, 0 : I, 1] = >(P[i, k]); }",
         ((3, 4),),

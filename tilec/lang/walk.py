@@ -69,3 +69,9 @@ def index_names(expr: ast.Expr) -> tuple[str, ...]:
     """Names of the indices in an expression, each once, in order of the text."""
     found = (e.name for e in expressions(expr) if isinstance(e, ast.Index))
     return tuple(dict.fromkeys(found))
+
+
+def integer_argument(call: ast.Call, position: int, otherwise: int) -> int:
+    """An argument that is an integer literal; ``otherwise`` where it is left out."""
+    arg = next(iter(call.args[position:]), None)
+    return arg.value if isinstance(arg, ast.IntLiteral) else otherwise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tilec.dtypes import F32, I32, DType
 from tilec.errors import InternalError, ShapeError
-from tilec.lang import ast, builtins
+from tilec.lang import ast, builtins, walk
 from tilec.lang.builtins import Builtin, Group
 from tilec.lang.lower import calls, elementwise, random, sizes, tensors
 from tilec.lang.lower.builder import Frame
@@ -50,17 +50,10 @@ def evaluate(expr: ast.Expr, frame: Frame, name: str | None = None) -> Value:
 
 def cast_target(call: ast.Call) -> DType:
     """Type that a call of ``as_int`` and its like converts to."""
-    bits = next((arg.value for arg in call.args[1:] if isinstance(arg, ast.IntLiteral)), 0)
-    dtype = builtins.cast_dtype(call.function, bits)
+    dtype = builtins.cast_dtype(call.function, walk.integer_argument(call, 1, 0))
     if dtype is None:
-        raise InternalError(f"{call.function} of {bits} bits", call.span)
+        raise InternalError(f"{call.function} of no known width", call.span)
     return dtype
-
-
-def literal_argument(call: ast.Call, position: int, otherwise: int) -> int:
-    """An argument that is an integer literal; ``otherwise`` where it is left out."""
-    arg = next(iter(call.args[position:]), None)
-    return arg.value if isinstance(arg, ast.IntLiteral) else otherwise
 
 
 def _mapped(
@@ -175,7 +168,7 @@ def _tuple(call: ast.Call, frame: Frame) -> Value:
     whole = evaluate(call.args[0], frame)
     if not isinstance(whole, TupleValue):
         raise InternalError("element of something that is no tuple", call.span)
-    return whole.items[literal_argument(call, 1, 0)]
+    return whole.items[walk.integer_argument(call, 1, 0)]
 
 
 def _random(call: ast.Call, frame: Frame, name: str | None) -> Value:

@@ -9,7 +9,7 @@ from typing import Final
 
 from tilec.dtypes import I32, I64, integer_range
 from tilec.errors import ShapeError, TileTypeError
-from tilec.lang import ast
+from tilec.lang import ast, walk
 from tilec.lang.kinds import count
 from tilec.lang.lower import elementwise, expansions, sizes
 from tilec.lang.lower.builder import Frame
@@ -62,11 +62,6 @@ class Request:
         """Where the call stands."""
         return self.call.span
 
-    def literal(self, position: int, otherwise: int) -> int:
-        """An argument that is an integer literal; ``otherwise`` where it is left out."""
-        arg = next(iter(self.call.args[position:]), None)
-        return arg.value if isinstance(arg, ast.IntLiteral) else otherwise
-
     def tensor(self, position: int, what: str, frame: Frame) -> Tensor:
         """A tensor argument as a value of the program."""
         operand = self.operands[position]
@@ -96,7 +91,7 @@ def _index(request: Request, _: Frame) -> Plain:
 
 
 def _axis(request: Request, rank: int, otherwise: int) -> int:
-    axis = request.literal(1, otherwise)
+    axis = walk.integer_argument(request.call, 1, otherwise)
     if 0 <= axis < rank:
         return axis
     raise TileTypeError(
@@ -216,7 +211,7 @@ def _argsort(request: Request, frame: Frame) -> Tensor:
             f"argsort of an axis with {size} elements, whose positions do not fit i32",
             request.span,
         )
-    descending = request.literal(2, 0) == 1
+    descending = walk.integer_argument(request.call, 2, 0) == 1
     return frame.add(
         ArgSort(request.name, type_, operand.name, axis, descending, span=request.span)
     )

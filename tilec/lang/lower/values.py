@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TypeAlias
 
 from tilec.dtypes import I32, DType
@@ -115,10 +114,3 @@ def size_number(size: Size) -> Number:
     if isinstance(size, SizeExpr):
         return Number(size, I32)
     return Number(size, integer_literal_dtype(size) or I32)
-
-
-def fraction_of(number: Number) -> Fraction | SizeExpr:
-    """An integer number as a coefficient of an index expression."""
-    if isinstance(number.value, SizeExpr):
-        return number.value
-    return Fraction(number.value)
