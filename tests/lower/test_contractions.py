@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tests.lower.interpret import run_module
 from tilec.dtypes import F64
 from tilec.kernel.verify import verify
-from tilec.lower.pipeline import Machine, lower_program
+from tilec.lower.pipeline import lower_program
+from tilec.target.core import Core
 from tilec.tensor import domain
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import (
@@ -140,7 +141,7 @@ def test_lowered_contraction_equals_its_definition(
     assert isinstance(node, Contraction)
     expected = by_points(node, program.types(), arrays)
     assume(expected is not None)
-    module = lower_program(program, machine=Machine(vector_bytes))
+    module = lower_program(program, core=Core(vector_bytes=vector_bytes))
     verify(module)
     flat = {name: array.reshape(-1) for name, array in arrays.items()}
     (result,) = run_module(module, flat)

@@ -14,8 +14,9 @@ from tests.lower.interpret import run_module
 from tests.lower.test_contractions import arrays_shape, by_points
 from tilec.dtypes import F64
 from tilec.kernel.verify import verify
-from tilec.lower.pipeline import Machine, lower_program
+from tilec.lower.pipeline import lower_program
 from tilec.schedule import model
+from tilec.target.core import Core
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, Input, Output, Program, TensorType
 from tilec.tensor.scalar import Apply, Read, Scalar
@@ -104,7 +105,7 @@ def test_tiled_product_equals_its_definition(
     assert isinstance(node, Contraction)
     expected = by_points(node, program.types(), arrays)
     assume(expected is not None)
-    module = lower_program(program, machine=Machine(vector_bytes))
+    module = lower_program(program, core=Core(vector_bytes=vector_bytes))
     verify(module)
     (result,) = run_module(module, {name: array.reshape(-1) for name, array in arrays.items()})
     np.testing.assert_array_equal(result.reshape(expected.shape), expected)

@@ -24,6 +24,7 @@ from tilec.lower.translate import Place
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.schedule import model
+from tilec.target.core import Core
 from tilec.tensor.ir import (
     Aggregation,
     ArgSort,
@@ -50,17 +51,10 @@ PASSES = ("fuse", "merge", "tile", "thread", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What lowering needs to know of the target: bytes of a vector register (0: no vectors)."""
-
-    vector_bytes: int = 64
-
-
 @dataclass(slots=True)
 class _Lowering:
     program: Program
-    machine: Machine
+    core: Core
     disable: frozenset[str]
     observe: Observe
     types: dict[str, TensorType]
@@ -74,7 +68,7 @@ def lower_program(
     program: Program,
     strides: Mapping[str, tuple[int, ...]] | None = None,
     *,
-    machine: Machine | None = None,
+    core: Core | None = None,
     disable: tuple[str, ...] = (),
     observe: Observe = lambda name, kernel: None,
 ) -> Module:
@@ -83,14 +77,14 @@ def lower_program(
     Args:
         program: A verified program with integer sizes.
         strides: Element strides of inputs that are not contiguous, by name.
-        machine: The target; the default has 512-bit vectors.
+        core: The target; by default a core with 512-bit vectors.
         disable: Passes to leave out.
         observe: Told about each kernel after each pass.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
     """
-    work = _Lowering(program, machine or Machine(), frozenset(disable), observe, program.types())
+    work = _Lowering(program, core or Core(), frozenset(disable), observe, program.types())
     inputs = tuple(
         _input(value.name, value.type, (strides or {}).get(value.name)) for value in program.inputs
     )
@@ -289,19 +283,19 @@ def _plain(
 
 def _tile(work: _Lowering, flats: list[FlatPiece], target: Target) -> special.Body | None:
     """A sum of products around a register tile, where the model finds one that pays."""
-    if "tile" in work.disable or work.machine.vector_bytes == 0 or len(flats) != 1:
+    if "tile" in work.disable or work.core.vector_bytes == 0 or len(flats) != 1:
         return None
     problem = recognise(flats[0], target)
     if isinstance(problem, str):
         return None
-    plan = model.choose(problem, model.Core(vector_bytes=work.machine.vector_bytes))
+    plan = model.choose(problem, work.core)
     if isinstance(plan, str):
         return None
     return TileWriter(problem, plan, flat_places(work.places), target.output).body()
 
 
 def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:
-    if "vectorise" in work.disable or work.machine.vector_bytes == 0:
+    if "vectorise" in work.disable or work.core.vector_bytes == 0:
         return Plan(None, 1)
     widest = max(
         (node.type.dtype, node.body.dtype),
@@ -309,7 +303,7 @@ def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggreg
     )
     if widest in (F16, BF16):
         widest = F32
-    return choose(flat, agg, widest, work.machine.vector_bytes)
+    return choose(flat, agg, widest, work.core.vector_bytes)
 
 
 def _finish(work: _Lowering, group: Group, body: special.Body) -> None:

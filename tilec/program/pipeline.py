@@ -14,7 +14,7 @@ from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
 from tilec.lang.lower import lower
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
-from tilec.lower.pipeline import Machine, lower_program
+from tilec.lower.pipeline import lower_program
 from tilec.options import Options
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.frontend import Frontend
@@ -24,7 +24,7 @@ from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.runtime.backend import Backend
 from tilec.runtime.spec import Spec
-from tilec.target.host import host
+from tilec.target.core import Core, host_core, load
 from tilec.tensor.ir import Program, TensorType
 from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
@@ -163,7 +163,7 @@ def lower_kernels(program: Program, recipe: Recipe, hook: Hook) -> Part:
         lower_program,
         program,
         strides,
-        machine=_machine(recipe.options),
+        core=core_of(recipe.options),
         disable=recipe.options.disable,
         observe=_KernelHook(hook.observe),
     )
@@ -202,9 +202,9 @@ def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Comp
     )
 
 
-def _machine(options: Options) -> Machine:
-    # For a CPU that is only named, code is written for the widest vectors; LLVM splits them.
-    return Machine() if options.cpu is not None else Machine(host().vector_bits // 8)
+def core_of(options: Options) -> Core:
+    """What code is tuned for: the processor that the options name, else this machine."""
+    return host_core() if options.cpu is None else load(options.cpu)
 
 
 def _facts(part: Part, constants: tuple[str, ...]) -> Facts:

@@ -13,6 +13,7 @@ from tilec.runtime.cache import digest
 from tilec.runtime.spec import Number, Spec
 from tilec.runtime.stamp import source_stamp
 from tilec.source import Source
+from tilec.target.host import system_key
 from tilec.version import __version__
 
 Plain: TypeAlias = "Number | None"
@@ -75,6 +76,8 @@ class Recipe:
             source_stamp(*COMPILER_PACKAGES, package),
             backend.name,
             backend.fingerprint(self.options),
+            # Descriptions of processors are among the stamped sources.
+            system_key() if self.options.cpu is None else "",
             json.dumps([arguments, list(self.options.code_key())]),
             self.function or "",
             self.source.text,

@@ -7,38 +7,12 @@ read from. Nothing is run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log2, prod
 
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
+from tilec.target.core import Core
 from tilec.tensor.forms import Axis
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """What the model knows of a core; bytes, and vector operations per cycle.
-
-    Attributes:
-        vector_bytes: Width of a vector register.
-        registers: Vector registers.
-        fma_per_cycle: Vector FMAs started per cycle.
-        fma_latency: Cycles until a result can be added to.
-        loads_per_cycle: Vector loads per cycle from the first-level cache.
-        l1_bytes: First-level data cache.
-        l2_bytes: Second-level cache of one core.
-        threads: Cores that may be used.
-    """
-
-    vector_bytes: int = 64
-    registers: int = 32
-    fma_per_cycle: int = 2
-    fma_latency: int = 4
-    loads_per_cycle: int = 2
-    l1_bytes: int = 32 << 10
-    l2_bytes: int = 1 << 20
-    threads: int = 2
-
 
 MIN_WORK = 1 << 15
 """Multiplications below which one plain loop nest is as good and compiles faster."""

@@ -88,6 +88,16 @@ def host() -> Host:
     )
 
 
+@cache
+def system_key() -> str:
+    """What the system says about caches and cores, as one line of text.
+
+    With the processor, which a backend identifies, it decides how code is tuned for this machine;
+    unlike that, it is found out without loading LLVM.
+    """
+    return f"{data_caches()}, {usable_cores()} cores"
+
+
 def vector_bits(features: tuple[str, ...]) -> int:
     """Width in bits of the widest vectors that ``features`` bring; 0 without vectors."""
     return next((bits for name, bits in _VECTOR_BITS if name in features), 0)
