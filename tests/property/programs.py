@@ -34,10 +34,10 @@ from tilec.tensor.size import concrete
 
 Array = NDArray[Any]
 
-MAX_POINTS = 20_000
+MAX_POINTS = 100_000
 """Index points of one contraction."""
 
-MAX_ELEMENTS = 4096
+MAX_ELEMENTS = 16_384
 """Elements of one tensor."""
 
 
@@ -93,6 +93,26 @@ def cases(draw: st.DrawFn, *, max_statements: int = 3) -> Case:
     )
 
 
+def fill(tensor: Tensor, random: np.random.Generator) -> Array:
+    """Values that the fact of a tensor allows."""
+    fact = tensor.fact
+    dtype = fact.dtype
+    if not dtype.is_float:
+        low, high = int(fact.low), int(fact.high)
+        kind = np.dtype(np.uint8) if dtype == BOOL else storage(dtype)
+        values = np.asarray(random.integers(low, high, tensor.shape, kind, endpoint=True))
+        return values.astype(storage(dtype))
+    assert fact.grain is not None
+    scale = 2**fact.grain
+    whole = random.integers(int(fact.low * scale), int(fact.high * scale) + 1, tensor.shape)
+    values = np.asarray(whole / scale)
+    if fact.special:
+        chosen = random.random(tensor.shape)
+        for at, special in enumerate((np.nan, np.inf, -np.inf)):
+            values = np.where(chosen > 0.97 + at / 100, special, values)
+    return values.astype(ml_dtypes.bfloat16 if dtype == BF16 else storage(dtype))
+
+
 @st.composite
 def _shapes(draw: st.DrawFn) -> tuple[int, ...]:
     """A shape of few elements."""
@@ -142,24 +162,8 @@ class _Growing:
         return tensor
 
     def array(self, tensor: Tensor) -> Array:
-        """Values that the fact of an input allows; NaN and infinities too where all is exact."""
-        random = np.random.default_rng([self.seed, len(tensor.name), int(tensor.name[1:])])
-        fact = tensor.fact
-        dtype = fact.dtype
-        if not dtype.is_float:
-            low, high = int(fact.low), int(fact.high)
-            kind = np.dtype(np.uint8) if dtype == BOOL else storage(dtype)
-            values = np.asarray(random.integers(low, high, tensor.shape, kind, endpoint=True))
-            return values.astype(storage(dtype))
-        assert fact.grain is not None
-        scale = 2**fact.grain
-        whole = random.integers(int(fact.low * scale), int(fact.high * scale) + 1, tensor.shape)
-        values = np.asarray(whole / scale)
-        if fact.special:
-            chosen = random.random(tensor.shape)
-            for at, special in enumerate((np.nan, np.inf, -np.inf)):
-                values = np.where(chosen > 0.97 + at / 100, special, values)
-        return values.astype(ml_dtypes.bfloat16 if dtype == BF16 else storage(dtype))
+        """Values for an input."""
+        return fill(tensor, np.random.default_rng([self.seed, int(tensor.name[1:])]))
 
     # --- text
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tilec
-from tests.property.programs import RANDOM, Case, cases
+from tests.property.products import convolutions, matrix_products
+from tests.property.programs import RANDOM, Array, Case, cases
 from tests.property.tolerance import assert_close
 
+LAYOUTS = st.sampled_from(["contiguous"] * 4 + ["columns first", "backwards", "every other"])
 
-def check_target(case: Case, target: str) -> None:
+
+def laid_out(array: Array, layout: str) -> Array:
+    """The same elements with other strides."""
+    if not array.shape:
+        return array
+    match layout:
+        case "columns first":
+            return np.asfortranarray(array)
+        case "backwards":
+            return np.flip(np.flip(array).copy())
+        case "every other":
+            spread = np.zeros([2 * n for n in array.shape], array.dtype)
+            view = spread[tuple(slice(None, None, 2) for _ in array.shape)]
+            view[...] = array
+            return view
+        case _:
+            return array
+
+
+def check_target(case: Case, target: str, layout: str = "contiguous") -> None:
     """Compile a case for a target and hold every result against the reference."""
     function = tilec.function(case.text)
-    arrays = list(case.arrays.values())
+    arrays = [laid_out(array, layout) for array in case.arrays.values()]
     kept = [array.copy() for array in arrays]
     results = function.compile(*arrays, target=target)(*arrays)
     expected = function.compile(*arrays, target="reference")(*arrays)
@@ -28,7 +50,19 @@ def check_target(case: Case, target: str) -> None:
         assert array.tobytes() == before.tobytes(), "an input was written"
 
 
-@settings(RANDOM, max_examples=150)
-@given(cases())
-def test_machine_code_equals_the_reference(case: Case) -> None:
-    check_target(case, "llvm")
+@settings(RANDOM, max_examples=120)
+@given(cases(), LAYOUTS)
+def test_random_programs_equal_the_reference(case: Case, layout: str) -> None:
+    check_target(case, "llvm", layout)
+
+
+@settings(RANDOM, max_examples=60)
+@given(matrix_products(), LAYOUTS)
+def test_matrix_products_equal_the_reference(case: Case, layout: str) -> None:
+    check_target(case, "llvm", layout)
+
+
+@settings(RANDOM, max_examples=40)
+@given(convolutions(), LAYOUTS)
+def test_convolutions_equal_the_reference(case: Case, layout: str) -> None:
+    check_target(case, "llvm", layout)

@@ -1,0 +1,132 @@
+"""Programs of the kinds that are optimised most, at sizes around the edges of tiles."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from tests.property import facts
+from tests.property.aggregations import Tensor
+from tests.property.facts import Fact
+from tests.property.programs import Case, fill
+from tilec.dtypes import BF16, F16, F32, F64, I8, I32, DType
+from tilec.tensor.ir import Aggregation
+
+EDGES = (1, 2, 3, 7, 8, 9, 13, 14, 15, 16, 17, 27, 28, 29, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96)
+"""Sizes beside multiples of vectors and of register tiles."""
+
+MAX_POINTS = 400_000
+
+_DTYPES = st.sampled_from([F32, F32, F32, F64, F16, BF16, I32, I8])
+_EPILOGUES = ("", "R = relu(C);", "R = relu(C + B);", "R = C * 2 - C;", "R = tanh(C / 64);")
+
+
+@st.composite
+def _sizes(draw: st.DrawFn, count: int) -> list[int]:
+    sizes = [draw(st.sampled_from(EDGES)) for _ in range(count)]
+    if draw(st.integers(0, 29)) == 0:
+        sizes[draw(st.integers(0, count - 1))] = 0
+    return sizes
+
+
+@st.composite
+def matrix_products(draw: st.DrawFn) -> Case:
+    """A product of matrices in any layout, batched or not, with what follows it."""
+    m, n, k = draw(_sizes(3))
+    batch = draw(st.sampled_from([0, 0, 0, 1, 3]))
+    assume(m * n * k * max(1, batch) <= MAX_POINTS)
+    extents = {"i": ("M", m), "j": ("N", n), "k": ("K", k), "b": ("P", batch)}
+    lead = "b" if batch else ""
+    left = draw(st.permutations(["i", "k"]))
+    right = draw(st.permutations(["k", "j"]))
+    out = draw(st.permutations(["i", "j"]))
+    axes = {"X": [*lead, *left], "Y": [*lead, *right], "C": [*lead, *out]}
+    if draw(st.booleans()):
+        axes["Y"] = right
+    tensors = {
+        name: (
+            tuple(extents[axis][0] for axis in axes[name]),
+            tuple(extents[axis][1] for axis in axes[name]),
+        )
+        for name in ("X", "Y")
+    }
+    body = f"X[{', '.join(axes['X'])}] * Y[{', '.join(axes['Y'])}]"
+    sizes = ", ".join(extents[axis][0] for axis in axes["C"])
+    statement = f"C[{', '.join(axes['C'])} : {sizes}] = +({body});"
+    return _case(draw, tensors, statement, extents[out[1]], k)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Case:
+    """A convolution of one or two dimensions with strides, dilation and padding."""
+    rank = draw(st.integers(1, 2))
+    channels, filters = (draw(st.sampled_from([1, 3, 8, 16, 17])) for _ in range(2))
+    spatial = [draw(st.sampled_from([1, 5, 7, 8, 14, 15, 16, 28])) for _ in range(rank)]
+    window = [draw(st.sampled_from([1, 2, 3])) for _ in range(rank)]
+    stride, dilation = draw(st.sampled_from([1, 1, 2])), draw(st.sampled_from([1, 1, 2]))
+    offset = draw(st.integers(0, 2))
+    out = [-(-n // stride) for n in spatial]
+    assume(prod(out) * prod(window) * channels * filters <= MAX_POINTS)
+    places = "yx"[:rank]
+    access = [f"{stride}*{p} + {dilation}*{p}f - {offset}" for p in places]
+    tensors = {
+        "X": ((*(f"S{p}" for p in places), "CI"), (*spatial, channels)),
+        "Y": ((*(f"W{p}" for p in places), "CI", "CO"), (*window, channels, filters)),
+    }
+    body = f"X[{', '.join(access)}, ci] * Y[{', '.join(f'{p}f' for p in places)}, ci, co]"
+    sizes = ", ".join(map(str, out))
+    statement = f"C[{', '.join(places)}, co : {sizes}, CO] = +({body});"
+    return _case(draw, tensors, statement, ("CO", filters), prod(window) * channels)
+
+
+def _case(
+    draw: st.DrawFn,
+    tensors: dict[str, tuple[tuple[str, ...], tuple[int, ...]]],
+    statement: str,
+    last: tuple[str, int],
+    terms: int,
+) -> Case:
+    """A program of one product and an epilogue, and the bound of its error."""
+    dtype = draw(_DTYPES)
+    epilogue = draw(st.sampled_from(_EPILOGUES))
+    value = Fact(dtype, -2, 2, 2) if dtype.is_float else Fact(dtype, -9, 9)
+    inputs = {name: Tensor(name, shape, sizes, value) for name, (sizes, shape) in tensors.items()}
+    inputs["B"] = Tensor("B", (last[1],), (last[0],), value)
+    seed = draw(st.integers(0, 2**16))
+    output = "R" if epilogue else "C"
+    fact = _predicted(dtype, epilogue, value, terms)
+    assume(fact is not None)
+    assert fact is not None
+    header = ", ".join(f"{item.name}[{', '.join(item.sizes)}]: {dtype}" for item in inputs.values())
+    text = f"function ({header}) -> ({output}) {{\n  {statement}\n  {epilogue}\n}}"
+    arrays = {
+        name: fill(item, np.random.default_rng([seed, at]))
+        for at, (name, item) in enumerate(inputs.items())
+    }
+    return Case(text, arrays, {output: fact})
+
+
+def _predicted(dtype: DType, epilogue: str, value: Fact, terms: int) -> Fact | None:
+    two = Fact(facts.INDEX, 2, 2)
+    product = facts.apply("mul", value, value)
+    wide = product and facts.convert(product, facts.combining(Aggregation.SUM, dtype))
+    total = wide and facts.aggregate(Aggregation.SUM, wide, terms, dtype)
+    if total is None:
+        return None
+    match epilogue:
+        case "":
+            return total
+        case "R = relu(C);":
+            return facts.apply("relu", total)
+        case "R = relu(C + B);":
+            shifted = facts.apply("add", total, value)
+            return shifted and facts.apply("relu", shifted)
+        case "R = C * 2 - C;":
+            doubled = facts.apply("mul", total, two)
+            return doubled and facts.apply("sub", doubled, total)
+        case _:
+            scaled = facts.apply("div", total, Fact(facts.INDEX, 64, 64))
+            return scaled and facts.apply("tanh", scaled)
