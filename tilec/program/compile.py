@@ -32,13 +32,13 @@ def compiled(
         frontend: The function.
         recipe: What to compile it for.
         backend: What to compile it with.
-        observe: Told about each pass. Whoever observes wants to see the compiler at work, so
-            nothing is taken from memory or disk then.
+        observe: Told about each pass. Whoever observes, or debugs, wants to see the compiler at
+            work, so nothing is taken from memory or disk then.
     """
     key = recipe.key(backend)
     cache = disk_cache()
     found = None
-    if observe is None:
+    if observe is None and not recipe.options.debug:
         found = _loaded.get(key) or _from_disk(cache, key, recipe, backend)
     if found is None:
         found = compile_anew(frontend, recipe, backend, observe)

@@ -143,11 +143,6 @@ class Executable:
         outputs = ", ".join(f"{name}: {spec}" for name, spec in self.outputs)
         return f"<tilec.Executable ({inputs}) -> ({outputs}) for {self.target}>"
 
-    @property
-    def source_text(self) -> Frontend:
-        """The function in its text."""
-        return self._frontend
-
     def prepare(self, numbers: Sequence[tuple[int, str]]) -> Call:
         """A prepared call, for arguments of which these are plain Python numbers."""
         return self.engine.call(numbers)

@@ -94,18 +94,20 @@ def load(path: str | os.PathLike[str], *, trust: bool = False) -> Executable:
     """
     where = Path(path)
     try:
-        contents = unpack(where.read_bytes())
-        text, recipe = _recipe(contents.manifest)
-        bound = _bound_arrays(recipe, contents)
-        made = (_trusted(text, recipe, bound, contents) if trust else None) or engine(
-            text, recipe, bound, None
-        )
+        data = where.read_bytes()
     except OSError as error:
         raise ArgumentError(f"{where} cannot be read: {error.strerror}") from error
+    try:
+        contents = unpack(data)
+        text, recipe = _recipe(contents.manifest)
+        bound = _bound_arrays(recipe, contents)
+        made = _trusted(text, recipe, bound, contents) if trust else None
     except CacheError as error:
         raise ArgumentError(
             f"{where} is no executable that this version of tilec can load: {error.message}"
         ) from error
+    if made is None:
+        made = engine(text, recipe, bound, None)
     return Executable(text, recipe, bound, made)
 
 
