@@ -20,7 +20,7 @@ from tilec.lower.plan import WIDE, Plan, choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.split import TASK, split
 from tilec.lower.tiles import TileWriter
-from tilec.lower.translate import Place
+from tilec.lower.translate import Place, contiguous
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.schedule import model
@@ -47,7 +47,7 @@ from tilec.version import __version__
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("fuse", "merge", "tile", "thread", "vectorise")
+PASSES = ("fuse", "pack-ahead", "merge", "tile", "thread", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -58,6 +58,7 @@ class _Lowering:
     disable: frozenset[str]
     observe: Observe
     types: dict[str, TensorType]
+    panels: Mapping[str, str]
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
@@ -70,6 +71,7 @@ def lower_program(
     *,
     core: Core | None = None,
     disable: tuple[str, ...] = (),
+    panels: Mapping[str, str] | None = None,
     observe: Observe = lambda name, kernel: None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
@@ -79,17 +81,17 @@ def lower_program(
         strides: Element strides of inputs that are not contiguous, by name.
         core: The target; by default a core with 512-bit vectors.
         disable: Passes to leave out.
+        panels: Inputs that hold packed operands, by the contraction that reads them.
         observe: Told about each kernel after each pass.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
     """
-    work = _Lowering(program, core or Core(), frozenset(disable), observe, program.types())
-    inputs = tuple(
-        _input(value.name, value.type, (strides or {}).get(value.name)) for value in program.inputs
+    work = _Lowering(
+        program, core or Core(), frozenset(disable), observe, program.types(), panels or {}
     )
-    for value, place in zip(program.inputs, inputs, strict=True):
-        work.places[value.name] = place
+    work.places.update(input_places(program, strides or {}))
+    inputs = tuple(work.places[value.name] for value in program.inputs)
     outputs = _outputs(work)
     constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
     held = {place.buffer.name for place in work.places.values()}
@@ -110,9 +112,12 @@ def lower_program(
     )
 
 
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major element strides."""
-    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+def input_places(program: Program, strides: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
+    """Where the inputs of a program lie."""
+    return {
+        value.name: _input(value.name, value.type, strides.get(value.name))
+        for value in program.inputs
+    }
 
 
 def _input(name: str, kind: TensorType, strides: tuple[int, ...] | None) -> Place:
@@ -241,7 +246,7 @@ def _lower_loops(
     flats = [flatten(piece, work.places, output, default, after) for piece in pieces]
     if "merge" not in work.disable:
         flats = [merge_loops(flat) for flat in flats]
-    tiled = _tile(work, flats, target)
+    tiled = _tile(work, flats, target, node.name)
     if tiled is not None:
         _finish(work, group, tiled)
         return
@@ -281,17 +286,24 @@ def _plain(
     return special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
 
 
-def _tile(work: _Lowering, flats: list[FlatPiece], target: Target) -> special.Body | None:
+def _tile(
+    work: _Lowering, flats: list[FlatPiece], target: Target, name: str
+) -> special.Body | None:
     """A sum of products around a register tile, where the model finds one that pays."""
     if "tile" in work.disable or work.core.vector_bytes == 0 or len(flats) != 1:
         return None
     problem = recognise(flats[0], target)
     if isinstance(problem, str):
         return None
-    plan = model.choose(problem, work.core)
+    panels = work.panels.get(name)
+    plan = model.choose(problem, work.core, ahead=panels is not None)
     if isinstance(plan, str):
         return None
-    return TileWriter(problem, plan, flat_places(work.places), target.output).body()
+    places = flat_places(work.places)
+    if panels is None:
+        return TileWriter(problem, plan, places, target.output).body()
+    ready = work.places[panels].buffer.name
+    return TileWriter(problem, plan, places, target.output, ready).body()
 
 
 def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:

@@ -84,12 +84,16 @@ class Tile:
 
 @dataclass(slots=True)
 class TileWriter:
-    """Writes the kernel of one product under one schedule."""
+    """Writes the kernel of one product under one schedule.
+
+    ``ready`` is the buffer of the packed vector operand: scratch memory, or panels made ahead.
+    """
 
     problem: Product
     plan: Tiled
     places: Places
     output: Buffer
+    ready: str = ".panels"
     locals: list[Buffer] = field(default_factory=list[Buffer])
     vector: Axis = field(init=False)
     row: Axis = field(init=False)
@@ -114,7 +118,7 @@ class TileWriter:
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
         own = [f for f in problem.constraints if not any(f.coefficient(name) for name in still)]
         self.panels = Packer(
-            ".panels", self.width, self.steps, problem.dtype, self.places, tuple(own)
+            self.ready, self.width, self.steps, problem.dtype, self.places, tuple(own)
         )
 
     @property
@@ -206,7 +210,7 @@ class TileWriter:
         first = panels[0]
         if self.plan.pack_row:
             stmts: list[Stmt] = []
-            if self.plan.pack_vector:
+            if self.plan.pack_vector and not self.plan.ahead:
                 self._scratch(".panels", most_panels * self.panels.slot_elems)
                 stmts += self._over_panels(panels, lambda width: self._pack(width, first))
             stmts += self._over_free(free, ranges, self._packed_rows(runs, panels, ranges, first))
@@ -214,7 +218,7 @@ class TileWriter:
 
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
-            if self.plan.pack_vector:
+            if self.plan.pack_vector and not self.plan.ahead:
                 self._scratch(".panels", self.panels.slot_elems)
                 inner += self._pack(width, build.var(".panel"))
             tiles: list[Stmt] = []
@@ -351,7 +355,11 @@ class TileWriter:
                 last = build.const(axis.high - self.steps.block)
                 closing = build.compare("cmp_ge", block, last)
                 ends = [If(closing, tuple(finished), tuple(partial))]
-        slot = build.sub(build.var(".panel"), first_panel) if first_panel is not None else _ZERO
+        slot: Expr = _ZERO
+        if self.plan.ahead:
+            slot = build.var(".panel")
+        elif first_panel is not None:
+            slot = build.sub(build.var(".panel"), first_panel)
         if tile.run.border:
             return [*begin, *self._border(tile, acc, position, slot), *ends]
         rows = tuple(range(tile.run.size))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from tilec.dtypes import BF16, F16, F32, I64, DType
 from tilec.errors import InternalError
@@ -34,6 +35,11 @@ class Place:
 
 
 Places = Mapping[str, Place]
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major element strides."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def form_expr(form: Form) -> Expr:

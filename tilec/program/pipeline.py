@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
@@ -13,13 +13,14 @@ from tilec.kernel.ir import Kernel, Module
 from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
 from tilec.lang.lower import lower
+from tilec.lower.ahead import Prepared, prepare
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
-from tilec.lower.pipeline import lower_program
+from tilec.lower.pipeline import input_places, lower_program
 from tilec.options import Options
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Recipe
-from tilec.rewrite.constants import split_constants
+from tilec.rewrite.constants import Split, add_once, split_constants
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.runtime.backend import Backend
@@ -152,17 +153,24 @@ def rewrite(program: Program, options: Options, hook: Hook) -> Program:
     return program
 
 
-def lower_kernels(program: Program, recipe: Recipe, hook: Hook) -> Part:
-    """The kernels of a program."""
-    strides = {
+def _strides(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Element strides of the arguments that are not contiguous."""
+    return {
         given.name: given.spec.strides
         for given in recipe.arguments
         if not given.bound and not given.spec.is_row_major
     }
+
+
+def lower_kernels(
+    program: Program, recipe: Recipe, hook: Hook, panels: Mapping[str, str] | None = None
+) -> Part:
+    """The kernels of a program; ``panels`` are its inputs that hold packed operands."""
     work = partial(
         lower_program,
         program,
-        strides,
+        _strides(recipe),
+        panels=panels,
         core=core_of(recipe.options),
         disable=recipe.options.disable,
         observe=_KernelHook(hook.observe),
@@ -174,13 +182,34 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     """Everything up to the kernels."""
     _check_names(recipe.options)
     program = rewrite(bind(frontend, recipe, hook), recipe.options, hook)
-    split = split_constants(program, {given.name for given in recipe.arguments if given.bound})
+    bound = {given.name for given in recipe.arguments if given.bound}
+    split = split_constants(program, bound)
+    prepared = _packed_ahead(split, recipe)
+    if prepared is None:
+        main, once, constants = lower_kernels(split.main, recipe, hook), split.once, split.constants
+    else:
+        main = lower_kernels(prepared.program, recipe, hook, prepared.panels)
+        given = tuple(value for value in program.inputs if value.name in bound)
+        once = add_once(split, given, prepared.packs)
+        constants = (*split.constants, *(pack.name for pack in prepared.packs))
     return Built(
         program=program,
-        main=lower_kernels(split.main, recipe, hook),
-        once=None if split.once is None else lower_kernels(split.once, recipe, hook),
-        constants=split.constants,
+        main=main,
+        once=None if once is None else lower_kernels(once, recipe, hook),
+        constants=constants,
     )
+
+
+def _packed_ahead(split: Split, recipe: Recipe) -> Prepared | None:
+    """The main program with panels made ahead from its constants, if any are."""
+    disabled = recipe.options.disable
+    if not split.constants or "pack-ahead" in disabled or "tile" in disabled:
+        return None
+    core = core_of(recipe.options)
+    places = input_places(split.main, _strides(recipe))
+    constants = frozenset(split.constants)
+    prepared = prepare(split.main, constants, places, core, fuse="fuse" not in disabled)
+    return prepared if prepared.packs else None
 
 
 def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Compiled:

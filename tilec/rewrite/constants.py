@@ -82,3 +82,17 @@ def _needed(program: Program, wanted: tuple[str, ...]) -> tuple[Node, ...]:
         if node.name in needed:
             needed.update(operands(node))
     return tuple(node for node in program.nodes if node.name in needed)
+
+
+def add_once(split: Split, bound: tuple[Input, ...], nodes: tuple[Node, ...]) -> Program:
+    """The program that computes the constants, with ``nodes`` made from them as well."""
+    before = split.once
+    outputs = () if before is None else before.outputs
+    earlier = () if before is None else before.nodes
+    name = f"{split.main.name}_once" if before is None else before.name
+    return Program(
+        name=name,
+        inputs=bound,
+        nodes=(*earlier, *nodes),
+        outputs=(*outputs, *(Output(node.name, node.name) for node in nodes)),
+    )

@@ -29,8 +29,11 @@ REDUCE_BLOCK = 384
 times, and the outputs are loaded and stored once per 384 FMAs."""
 
 
-def choose(problem: Product, core: Core) -> Tiled | str:
-    """The schedule, or the reason why the product is left to the plain loops."""
+def choose(problem: Product, core: Core, *, ahead: bool = False) -> Tiled | str:
+    """The schedule, or the reason why the product is left to the plain loops.
+
+    ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call.
+    """
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
     if total < MIN_WORK or not problem.reductions:
         return "too little work"
@@ -54,7 +57,7 @@ def choose(problem: Product, core: Core) -> Tiled | str:
             for rows, vectors in _tiles(core):
                 if row is None and rows > 1:
                     continue
-                plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes)
+                plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
                 cost = _cycles(problem, core, axis, row, other, plan)
                 if best is None or cost < best[0]:
                     best = cost, plan
@@ -113,6 +116,7 @@ def _plan(
     rows: int,
     vectors: int,
     lanes: int,
+    ahead: bool,
 ) -> Tiled:
     inner = problem.reductions[-1]
     rows = min(rows, row.extent) if row is not None else 1
@@ -123,7 +127,7 @@ def _plan(
     )  # how often each element of the vector operand is read
     contiguous = operand.is_read and operand.steps(axis.name) == (1,)
     wide = any(abs(step) > vectors * lanes for step in operand.steps(inner.name))
-    pack_vector = not contiguous or (wide and uses >= PACK_USES * rows)
+    pack_vector = ahead or not contiguous or (wide and uses >= PACK_USES * rows)
     coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
     strides = other.steps(row.name) if row is not None else ()
     thrashes = any(abs(step) * problem.dtype.bytes % 4096 == 0 for step in strides)
@@ -138,7 +142,8 @@ def _plan(
     if any(not f.coefficient(row.name) if row else True for f in problem.constraints):
         pack_row = pack_row and not problem.constraints
     reduce_block = row_block = 0
-    whole = problem.stored != problem.dtype  # partial sums need outputs of their own type
+    # Partial sums need outputs of their own type; panels made ahead hold all steps in one run.
+    whole = problem.stored != problem.dtype or ahead
     if (
         pack_vector
         and not problem.constraints
@@ -151,7 +156,9 @@ def _plan(
         steps = reduce_block or prod(a.extent for a in problem.reductions)
         fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
         row_block = max(rows, fits // rows * rows)
-    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, pack_vector, count)
+    parallel, tasks = _parallel(
+        problem, core, axis, row, vectors * lanes, pack_vector and not ahead, count, rows
+    )
     return Tiled(
         axis.name,
         None if row is None else row.name,
@@ -164,6 +171,7 @@ def _plan(
         row_block,
         tasks,
         parallel,
+        ahead,
     )
 
 
@@ -175,6 +183,7 @@ def _parallel(
     width: int,
     packs: bool,
     count: int,
+    rows: int,
 ) -> tuple[str | None, int]:
     """The loop to divide: panels where that is even, so that no panel is packed twice."""
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
@@ -183,11 +192,14 @@ def _parallel(
     panels = -(-axis.extent // width)
     outer = [a for a in problem.axes if a is not axis and a is not row]
     even = panels / (-(-panels // core.threads) * core.threads)
-    if outer and outer[0].extent >= core.threads and (not packs or even < 0.8):
-        return outer[0].name, outer[0].extent
+    long = [a for a in outer if a.extent >= 2 * core.threads]
+    if long and (not packs or even < 0.8):
+        return long[0].name, long[0].extent
     if panels >= core.threads:
         return axis.name, core.threads
-    return (outer[0].name, outer[0].extent) if outer else (None, 1)
+    if row is not None and count >= core.threads * rows:
+        return row.name, core.threads
+    return None, 1
 
 
 def _cycles(

@@ -21,6 +21,7 @@ class Tiled:
         row_block: Rows whose packed panels are kept at hand (in L2); 0 takes all.
         tasks: Independent pieces of the loop ``parallel``, one or more per thread.
         parallel: Output loop that is divided into tasks; None runs on one thread.
+        ahead: The panels of the vector operand, a constant, exist before the call.
     """
 
     vector: str
@@ -34,12 +35,13 @@ class Tiled:
     row_block: int = 0
     tasks: int = 1
     parallel: str | None = None
+    ahead: bool = False
 
     def __str__(self) -> str:
         parts = [f"tile {self.row or '-'}={self.rows} {self.vector}={self.vectors}x{self.lanes}"]
         if self.pack_vector or self.pack_row:
             kept = [self.vector] * self.pack_vector + [str(self.row)] * self.pack_row
-            parts.append(f"pack {','.join(kept)}")
+            parts.append(f"pack {','.join(kept)}" + (" ahead" if self.ahead else ""))
         if self.reduce_block:
             parts.append(f"reduce block {self.reduce_block}")
         if self.row_block:

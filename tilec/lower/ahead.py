@@ -1,0 +1,147 @@
+"""Panels of constants, made ahead: weights are packed once, when they are bound.
+
+The packed copy is an ordinary contraction, ``P[panel, steps.., lane] = =(W[..])``, which runs with
+whatever else is computed once. Elements beyond the edge of the last panel have no index point and
+so are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
+
+from tilec.kernel.ir import Buffer, VType
+from tilec.lower.flatten import Epilogue, flatten, merge_loops
+from tilec.lower.groups import Group, groups
+from tilec.lower.loops import Target
+from tilec.lower.pieces import Piece, pieces_of
+from tilec.lower.recognise import recognise
+from tilec.lower.translate import Place, contiguous
+from tilec.schedule import model
+from tilec.schedule.product import Product
+from tilec.schedule.values import Tiled
+from tilec.target.core import Core
+from tilec.tensor.affine import Affine
+from tilec.tensor.forms import Axis
+from tilec.tensor.ir import Aggregation, Contraction, Input, Program, TensorType
+from tilec.tensor.scalar import Read, at_indices, reads
+from tilec.tensor.size import concrete
+
+PANEL, LANE = ".panel", ".lane"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A program whose constant operands are packed ahead.
+
+    Attributes:
+        program: The program with the panels as further inputs, after all others.
+        packs: What makes the panels from constants, once; in the order of those inputs.
+        panels: Name of the panels by the contraction that reads them.
+    """
+
+    program: Program
+    packs: tuple[Contraction, ...]
+    panels: Mapping[str, str]
+
+
+def prepare(
+    program: Program,
+    constants: AbstractSet[str],
+    places: Mapping[str, Place],
+    core: Core,
+    *,
+    fuse: bool,
+) -> Prepared:
+    """Find the contractions that read panels of a constant, and what makes those panels.
+
+    ``places`` says how the inputs lie in memory, which decides schedules.
+    """
+    types = program.types()
+    held = dict(places)
+    packs: dict[str, Contraction] = {}
+    panels: dict[str, str] = {}
+    for group in groups(program, fuse=fuse):
+        shape = concrete(group.result.type.shape)
+        buffer = Buffer(group.result.name, VType(group.result.type.dtype), prod(shape))
+        output = held.setdefault(group.result.name, Place(buffer, contiguous(shape)))
+        if not isinstance(group.node, Contraction) or 0 in shape:
+            continue
+        pack = _pack(group, types, held, output, constants, core)
+        if pack is not None:
+            packs[pack.name] = pack
+            panels[group.node.name] = pack.name
+    inputs = tuple(Input(pack.name, pack.type) for pack in packs.values())
+    wider = replace(program, inputs=(*program.inputs, *inputs))
+    return Prepared(wider, tuple(packs.values()), panels)
+
+
+def _pack(
+    group: Group,
+    types: Mapping[str, TensorType],
+    places: Mapping[str, Place],
+    output: Place,
+    constants: AbstractSet[str],
+    core: Core,
+) -> Contraction | None:
+    node = group.node
+    if not isinstance(node, Contraction) or node.default is not None:
+        return None
+    if not any(read.tensor in constants for read in reads(node.body)):
+        return None
+    pieces = pieces_of(node, dict(types))
+    if len(pieces) != 1 or len(pieces[0].parts) != 1:
+        return None
+    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
+    target = Target(node.agg, node.body.dtype, node.type.dtype, output.buffer, None)
+    flat = flatten(pieces[0], places, output, None, after)
+    problem = recognise(merge_loops(flat), target)
+    if isinstance(problem, str):
+        return None
+    plan = model.choose(problem, core, ahead=True)
+    if isinstance(plan, str) or plan.row is None or not _is_constant(problem, plan, constants):
+        return None
+    return _packing(node, pieces[0], plan)
+
+
+def _is_constant(problem: Product, plan: Tiled, constants: AbstractSet[str]) -> bool:
+    """Whether the vector operand is one constant, the same for all other outputs."""
+    operand, _ = problem.split(plan.vector)
+    if not isinstance(operand.body, Read) or operand.body.tensor not in constants:
+        return False
+    if operand.body.dtype != problem.dtype:
+        return False
+    others = [axis.name for axis in problem.axes if axis.name != plan.vector]
+    return not any(operand.moves(name) for name in others)
+
+
+def _packing(node: Contraction, piece: Piece, plan: Tiled) -> Contraction | None:
+    """The contraction that makes the panels; None when the vector loop was merged from several."""
+    if all(axis.name != plan.vector for axis in piece.axes):
+        return None
+    vector = next(axis for axis in piece.axes if axis.name == plan.vector)
+    part = piece.parts[0]
+    read = next((r for r in reads(part.body) if _moves(r, vector)), None)
+    if read is None:
+        return None
+    width = plan.lanes * plan.vectors
+    column = Affine(((LANE, Fraction(1)), (PANEL, Fraction(width))), Fraction(vector.low))
+    steps = {axis.name: Affine.index(axis.name) + Affine.number(axis.low) for axis in part.axes}
+    names = (PANEL, *(axis.name for axis in part.axes), LANE)
+    shape = (-(-vector.extent // width), *(axis.extent for axis in part.axes), width)
+    return Contraction(
+        name=f"{node.name}.panels",
+        type=TensorType(read.dtype, shape),
+        indices=names,
+        agg=Aggregation.ASSIGN,
+        output=tuple(map(Affine.index, names)),
+        body=at_indices(read, {vector.name: column, **steps}),
+        span=node.span,
+    )
+
+
+def _moves(read: Read, axis: Axis) -> bool:
+    return any(axis.name in form.indices for form in read.access)
