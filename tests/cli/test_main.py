@@ -161,7 +161,7 @@ def test_completion_scripts(tilec: Tilec, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("tilec ca", ["cache"]),
+        ("tilec ca", ["calibrate", "cache"]),
         ("tilec compile --emit tile,te", ["tile,tensor"]),
         ("tilec run --target re", ["reference"]),
         ("tilec completion z", ["zsh"]),

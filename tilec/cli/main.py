@@ -27,6 +27,7 @@ _COMMANDS = {
     "run": ("run", "Run a Tile program on files, images and numbers."),
     "check": ("check", "Report errors and suspicious spots of Tile programs."),
     "targets": ("targets", "List the targets and describe this machine."),
+    "calibrate": ("calibrate", "Measure what this machine reaches."),
     "cache": ("cache", "Look after the disk cache of compiled kernels."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
