@@ -1,0 +1,148 @@
+"""The command: ``python -m benchmarks run SET ...`` and ``python -m benchmarks list``.
+
+Nothing that computes is imported before the number of threads is set.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.peers import NAMES, set_threads
+from tilec.target.cores import usable_cores
+
+EXIT_WRONG = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure tilec against this machine's limits and against other libraries."""
+
+
+@main.command(name="list")
+def show() -> None:
+    """List the sets."""
+    from benchmarks import report, sets
+
+    report.print_sets([sets.load(name) for name in sets.names()])
+
+
+@main.command()
+@click.argument("names", metavar="SET...", nargs=-1, required=True)
+@click.option("--quick", is_flag=True, help="Few rows and short samples: does everything work?")
+@click.option("--all", "everything", is_flag=True, help="Rows that take long, too.")
+@click.option("--only", metavar="PATTERN", help="Rows whose name has this in it, or fits it.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each; default: all cores.")
+@click.option("--peers", default=",".join(NAMES), help="Which peers, by name; '' is none.")
+@click.option("--json", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw into this folder."
+)
+def run(
+    names: tuple[str, ...],
+    quick: bool,
+    everything: bool,
+    only: str | None,
+    threads: int | None,
+    peers: str,
+    to: Path | None,
+    pictures: Path | None,
+) -> None:
+    """Measure one or more SETs; "all" is every set.
+
+    Each set has a process of its own. The exit code is 1 when a result is wrong.
+    """
+    wanted = _names(names)
+    count = threads or usable_cores()
+    chosen = [name.strip() for name in peers.split(",") if name.strip()]
+    unknown = sorted(set(chosen) - set(NAMES))
+    if unknown:
+        raise click.UsageError(f"no peer is called {unknown[0]!r}; there are {', '.join(NAMES)}")
+    set_threads(count)
+    if len(wanted) > 1:
+        documents, code = _run_each(wanted, quick, everything, only, count, peers)
+    else:
+        documents, code = _run_one(wanted[0], quick, everything, only, count, chosen)
+    if to is not None:
+        text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=1)
+        to.write_text(text + "\n")
+    if pictures is not None and documents:
+        _draw(documents, pictures)
+    sys.exit(code)
+
+
+def _names(given: tuple[str, ...]) -> list[str]:
+    from benchmarks import sets
+
+    known = sets.names()
+    wanted = known if given == ("all",) else list(given)
+    for name in wanted:
+        if name not in known:
+            raise click.UsageError(f"there is no set {name!r}; there are {', '.join(known)}")
+    return wanted
+
+
+def _run_one(
+    name: str, quick: bool, everything: bool, only: str | None, threads: int, peers: list[str]
+) -> tuple[list[dict[str, Any]], int]:
+    from benchmarks import report, sets
+    from benchmarks.document import document
+    from benchmarks.measure import QUICK, Plan
+    from benchmarks.peers import find
+    from benchmarks.session import Session
+
+    chosen = sets.load(name)
+    cases, skipped = sets.choose(chosen, only=only, everything=everything, quick=quick)
+    if not cases:
+        raise click.UsageError(f"no row of {name} is left to measure")
+    found = find(peers, threads)
+    with report.progress() as tell:
+        session = Session(QUICK if quick else Plan(), threads, found, quick, tell)
+        result = session.run(chosen, cases, skipped)
+    made = document(result, found, threads, quick=quick)
+    report.print_document(made)
+    return [made], EXIT_WRONG if report.wrong(made) else 0
+
+
+def _run_each(
+    names: list[str], quick: bool, everything: bool, only: str | None, threads: int, peers: str
+) -> tuple[list[dict[str, Any]], int]:
+    """Each set in a fresh process, so that none inherits the memory or the threads of another."""
+    documents: list[dict[str, Any]] = []
+    code = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            file = Path(folder) / f"{name}.json"
+            options = ["--threads", str(threads), "--peers", peers, "--json", str(file)]
+            options += ["--quick"] * quick + ["--all"] * everything
+            options += ["--only", only] if only is not None else []
+            command = [sys.executable, "-m", "benchmarks", "run", name, *options]
+            finished = subprocess.run(command, check=False)
+            code = code or finished.returncode
+            if file.exists():
+                documents.append(json.loads(file.read_text()))
+            else:
+                click.echo(f"{name}: not measured (exit code {finished.returncode})", err=True)
+    return documents, code
+
+
+def _draw(documents: list[dict[str, Any]], folder: Path) -> None:
+    try:
+        from benchmarks.pictures import draw
+    except ImportError as error:
+        click.echo(f"no pictures: {error}; pip install 'tilec[bench]'", err=True)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in documents:
+        for path in draw(made, folder):
+            click.echo(str(path))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,109 @@
+"""The libraries that tilec is measured against: which are here, and how many threads they get."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+INSTALL: Final = "pip install 'tilec[bench]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A contender other than tilec.
+
+    Attributes:
+        name: As reports call it.
+        module: What is imported and handed to a kind.
+        what: One line for reports.
+        never: Why it cannot run in this process at all, or "".
+    """
+
+    name: str
+    module: str
+    what: str
+    never: str = ""
+
+
+PEERS: Final = (
+    Peer("numpy", "numpy", "NumPy with its OpenBLAS; einsum with an optimised path"),
+    Peer("torch", "torch", "PyTorch, eager, oneDNN with repacked weights and fused epilogues"),
+    Peer("torch-compile", "torch", "torch.compile, weights frozen"),
+    Peer("jax", "jax", "JAX, jit, CPU"),
+    Peer(
+        "plaidml",
+        "plaidml",
+        "PlaidML 0.7",
+        never="its last wheels load under Python 3.7 and older, so it needs a process and an "
+        "environment of its own",
+    ),
+)
+NAMES: Final = tuple(peer.name for peer in PEERS)
+
+# OpenBLAS spins for 2^26 cycles by default, OpenMP for some milliseconds.
+_THREAD_VARIABLES: Final = (
+    "TILEC_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NPROC",  # the thread pool of XLA
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What looking for peers has found.
+
+    Attributes:
+        modules: The peers that can run, with their modules.
+        absent: The others, and the reason with the remedy.
+        versions: Version of each library.
+    """
+
+    modules: Mapping[str, Any]
+    absent: Mapping[str, str]
+    versions: Mapping[str, str]
+
+
+def set_threads(threads: int) -> None:
+    """Give every contender as many threads; has to happen before any of them is imported."""
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=" + str(threads > 1).lower()
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    # Compilation is part of what is reported, so nothing comes from the disk cache.
+    os.environ["TILEC_CACHE"] = "off"
+
+
+def find(wanted: Iterable[str], threads: int) -> Found:
+    """Import the peers that are wanted and present."""
+    modules: dict[str, Any] = {}
+    absent: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    chosen = set(wanted)
+    for peer in PEERS:
+        if peer.name not in chosen:
+            continue
+        if peer.never:
+            absent[peer.name] = peer.never
+            continue
+        try:
+            module: Any = importlib.import_module(peer.module)
+            if peer.module == "torch":
+                module.set_num_threads(threads)
+            if peer.name == "torch-compile":
+                importlib.import_module("torch._inductor.config")
+        except ImportError as error:
+            absent[peer.name] = f"not installed ({error}); {INSTALL}"
+            continue
+        except (RuntimeError, OSError) as error:
+            absent[peer.name] = f"cannot be loaded: {error}"
+            continue
+        modules[peer.name] = module
+        versions[peer.module] = importlib.metadata.version(peer.module)
+    return Found(modules, absent, versions)

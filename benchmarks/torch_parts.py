@@ -1,0 +1,62 @@
+"""What several kinds need of PyTorch: frozen graphs, and oneDNN's fused convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def frozen(
+    torch: Any, compute: Callable[[Any, dict[str, Any]], Any], weights: Mapping[str, Any]
+) -> Callable[[Any], Any]:
+    """A compiled function of one tensor, whose weights the compiler may repack as it likes."""
+
+    class Network(torch.nn.Module):  # type: ignore[misc]  # the module has no types
+        def __init__(self) -> None:
+            super().__init__()
+            for name, value in weights.items():
+                self.register_buffer(name, value)
+
+        def forward(self, x: Any) -> Any:
+            return compute(x, {name: getattr(self, name) for name in weights})
+
+    torch._dynamo.reset()  # or shapes that differ from the last row's would become dynamic
+    with torch._inductor.config.patch(freezing=True):
+        network = torch.compile(Network().eval(), dynamic=False)
+
+    def call(x: Any) -> Any:
+        with torch.inference_mode(), torch._inductor.config.patch(freezing=True):
+            return network(x)
+
+    return call
+
+
+def convolution(
+    torch: Any, x: Any, weights: Any, bias: Any, stride: int, pads: tuple[int, int], groups: int,
+    relu: bool,
+) -> Callable[[], Any]:  # fmt: skip
+    """A convolution with its epilogue in one call of oneDNN, its weights repacked beforehand.
+
+    This is the operator that compiled graphs with frozen weights come down to. Without oneDNN it is
+    the ordinary convolution.
+    """
+    steps, padding, dilation = [stride, stride], list(pads), [1, 1]
+    if not torch.backends.mkldnn.is_available():
+
+        def plain() -> Any:
+            with torch.inference_mode():
+                out = torch.conv2d(x, weights, bias, steps, padding, dilation, groups)
+                return torch.relu_(out) if relu else out
+
+        return plain
+    packed = torch.ops.mkldnn._reorder_convolution_weight(
+        weights, padding, steps, dilation, groups, list(x.shape)
+    )
+    fused = torch.ops.mkldnn._convolution_pointwise.default
+    epilogue = "relu" if relu else "none"
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return fused(x, packed, bias, padding, steps, dilation, groups, epilogue, [], "")
+
+    return call
