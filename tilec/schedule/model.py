@@ -24,6 +24,10 @@ PACK_USES = 3
 """Tiles that read a panel from which on packing it pays: rows of a wide matrix share few cache
 lines and pages, and a copy costs about as much as three tiles lose by that."""
 
+EVEN = 0.8
+"""Share of the threads' time that a division into panels must use to be preferred: each panel is
+then packed by one thread only."""
+
 REDUCE_BLOCK = 384
 """Reduction steps per pass over packed panels: a panel of 32 columns then fills L1 one and a half
 times, and the outputs are loaded and stored once per 384 FMAs."""
@@ -156,9 +160,7 @@ def _plan(
         steps = reduce_block or prod(a.extent for a in problem.reductions)
         fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
         row_block = max(rows, fits // rows * rows)
-    parallel, tasks = _parallel(
-        problem, core, axis, row, vectors * lanes, pack_vector and not ahead, count, rows
-    )
+    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows)
     return Tiled(
         axis.name,
         None if row is None else row.name,
@@ -181,7 +183,6 @@ def _parallel(
     axis: Axis,
     row: Axis | None,
     width: int,
-    packs: bool,
     count: int,
     rows: int,
 ) -> tuple[str | None, int]:
@@ -192,9 +193,12 @@ def _parallel(
     panels = -(-axis.extent // width)
     outer = [a for a in problem.axes if a is not axis and a is not row]
     even = panels / (-(-panels // core.threads) * core.threads)
+    if panels >= core.threads and even >= EVEN:
+        return axis.name, core.threads
     long = [a for a in outer if a.extent >= 2 * core.threads]
-    if long and (not packs or even < 0.8):
-        return long[0].name, long[0].extent
+    if long:
+        batch = problem.split(axis.name)[0].moves(long[0].name)
+        return long[0].name, long[0].extent if batch else core.threads
     if panels >= core.threads:
         return axis.name, core.threads
     if row is not None and count >= core.threads * rows:
