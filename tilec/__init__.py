@@ -20,9 +20,8 @@ from tilec.errors import (
     UserError,
 )
 from tilec.options import Options
-from tilec.program.executable import Executable
+from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
-from tilec.program.saved import load
 from tilec.program.targets import TargetInfo, targets
 from tilec.runtime.spec import Spec
 from tilec.version import __version__

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,11 +278,6 @@ def test_edited_compiler_meets_no_stale_code(folder: Path, monkeypatch: pytest.M
         monkeypatch.setattr(f"{module}.source_stamp", edited)
     compute()
     assert len(entries(folder)) == 2 * before
-
-
-def test_own_backends_are_those_of_the_package() -> None:
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert package["project"]["entry-points"]["tilec.backends"] == dict(backend_module.OWN)
 
 
 def test_targets() -> None:

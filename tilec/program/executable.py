@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tilec.errors import ArgumentError, ShapeError, TileTypeError
+from tilec.program import saved
 from tilec.program.boundary import public
 from tilec.program.code import KernelFacts
 from tilec.program.engine import Engine, results
@@ -47,9 +49,9 @@ class Executable:
     def __init__(
         self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array], engine: Engine
     ) -> None:
-        self.recipe: Final = recipe
-        self.bound: Final = bound
-        self.engine: Final = engine
+        self._recipe = recipe
+        self._bound = bound
+        self._engine = engine
         self._frontend = frontend
         self._passed = tuple(given for given in recipe.arguments if not given.bound)
         self._specialised = frozenset(
@@ -86,22 +88,22 @@ class Executable:
     @property
     def outputs(self) -> tuple[tuple[str, Spec], ...]:
         """Name and type of each output."""
-        return self.engine.outputs
+        return self._engine.outputs
 
     @property
     def target(self) -> str:
         """Name of the target."""
-        return self.recipe.options.target
+        return self._recipe.options.target
 
     @property
     def kernels(self) -> tuple[KernelFacts, ...]:
         """The kernels of a call in the order in which they run; none for the reference."""
-        return self.engine.kernels
+        return self._engine.kernels
 
     @property
     def stages(self) -> tuple[str, ...]:
         """What ``source`` can show, from the text to the code."""
-        return ("tile", *self.engine.stages)
+        return ("tile", *self._engine.stages)
 
     @property
     def memory(self) -> Memory:
@@ -109,8 +111,8 @@ class Executable:
         return Memory(
             inputs=sum(spec.bytes for _, spec in self.inputs),
             outputs=sum(spec.bytes for _, spec in self.outputs),
-            workspace=self.engine.workspace_bytes,
-            constants=self.engine.constants_bytes,
+            workspace=self._engine.workspace_bytes,
+            constants=self._engine.constants_bytes,
         )
 
     @public
@@ -125,7 +127,7 @@ class Executable:
                 f"there is no stage {stage!r} for the target {self.target}",
                 help=f"the stages are {', '.join(self.stages)}",
             )
-        return self._header.text if stage == "tile" else self.engine.source(stage)
+        return self._header.text if stage == "tile" else self._engine.source(stage)
 
     @public
     def save(self, path: str | PathLike[str]) -> None:
@@ -134,9 +136,9 @@ class Executable:
         Raises:
             ArgumentError: the file cannot be written.
         """
-        from tilec.program.saved import save
-
-        save(self, path)
+        saved.write(
+            Path(path), saved.Ingredients(self._frontend, self._recipe, self._bound, self._engine)
+        )
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {spec}" for name, spec in self.inputs)
@@ -145,7 +147,7 @@ class Executable:
 
     def prepare(self, numbers: Sequence[tuple[int, str]]) -> Call:
         """A prepared call, for arguments of which these are plain Python numbers."""
-        return self.engine.call(numbers)
+        return self._engine.call(numbers)
 
     def run(self, arrays: Sequence[Array], out: object) -> object:
         """Run with arrays that fit, but may not be aligned to anything that ``out`` demands."""
@@ -184,6 +186,27 @@ class Executable:
             _check(given, array)
             arrays.append(array)
         return arrays
+
+
+@public
+def load(path: str | PathLike[str], *, trust: bool = False) -> Executable:
+    """Load an executable that ``Executable.save`` wrote.
+
+    Args:
+        path: The file.
+        trust: Run the machine code of the file, if it was made by this version of tilec for this
+            CPU, instead of compiling the Tile text of the file. Only for files that nobody else
+            could have changed: their code can do whatever you can.
+
+    Returns:
+        The executable.
+
+    Raises:
+        ArgumentError: the file cannot be read, is damaged, or is no saved executable.
+        UserError: its program cannot be compiled here.
+    """
+    found = saved.read(Path(path), trust=trust)
+    return Executable(found.text, found.recipe, found.bound, found.engine)
 
 
 def plain_numbers(values: Sequence[object]) -> list[int]:

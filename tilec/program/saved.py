@@ -2,9 +2,9 @@
 
 A file holds the Tile text, the arguments it was compiled for, the bound arrays and the code. Its
 checksum finds damage, but it does not say who made the file, and machine code can do anything. So
-``load`` compiles the text again (or finds it in the disk cache, which is private) and does not
-touch the code, unless the caller says that the file can be trusted and the code was made by this
-version of tilec for this CPU.
+the text is compiled again (or found in the disk cache, which is private) and the code is not
+touched, unless the caller says that the file can be trusted and the code was made by this version
+of tilec for this CPU.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -20,7 +21,6 @@ import numpy as np
 
 from tilec.errors import ArgumentError, CacheError, UserError
 from tilec.options import Options
-from tilec.program.boundary import public
 from tilec.program.code import (
     compiled_from_entry,
     compiled_to_entry,
@@ -28,7 +28,6 @@ from tilec.program.code import (
     spec_to_manifest,
 )
 from tilec.program.engine import Engine, NativeEngine, engine
-from tilec.program.executable import Executable
 from tilec.program.frontend import Frontend, frontend
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, numpy_dtype
@@ -49,16 +48,30 @@ _FORMAT: Final = 1
 _BOUND: Final = "bound/"
 
 
-def save(executable: Executable, path: str | os.PathLike[str]) -> None:
-    """Write an executable to a file; see ``Executable.save``."""
-    recipe = executable.recipe
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What an executable is made of."""
+
+    text: Frontend
+    recipe: Recipe
+    bound: Mapping[str, Array]
+    engine: Engine
+
+
+def write(path: Path, given: Ingredients) -> None:
+    """Write an executable to a file.
+
+    Raises:
+        ArgumentError: the file cannot be written.
+    """
+    recipe = given.recipe
     manifest: dict[str, object] = {
         "format": _FORMAT,
         "version": __version__,
         "text": recipe.source.text,
         "text_name": recipe.source.name,
         "function": recipe.function or "",
-        "arguments": [_argument_to_manifest(given) for given in recipe.arguments],
+        "arguments": [_argument_to_manifest(each) for each in recipe.arguments],
         "options": {
             "target": recipe.options.target,
             "disable": list(recipe.options.disable),
@@ -66,37 +79,26 @@ def save(executable: Executable, path: str | os.PathLike[str]) -> None:
         },
     }
     blobs: dict[str, bytes] = {}
-    if isinstance(executable.engine, NativeEngine):
-        code, binaries = compiled_to_entry(executable.engine.code)
+    if isinstance(given.engine, NativeEngine):
+        code, binaries = compiled_to_entry(given.engine.code)
         manifest |= {"key": recipe.key(find_backend(recipe.options.target)), **code}
         blobs |= binaries
-    for name, array in executable.bound.items():
+    for name, array in given.bound.items():
         blobs[_BOUND + name] = array.tobytes()
-    _write(Path(path), pack(manifest, blobs))
+    _write(path, pack(manifest, blobs))
 
 
-@public
-def load(path: str | os.PathLike[str], *, trust: bool = False) -> Executable:
-    """Load an executable that ``Executable.save`` wrote.
-
-    Args:
-        path: The file.
-        trust: Run the machine code of the file, if it was made by this version of tilec for this
-            CPU, instead of compiling the Tile text of the file. Only for files that nobody else
-            could have changed: their code can do whatever you can.
-
-    Returns:
-        The executable.
+def read(path: Path, *, trust: bool) -> Ingredients:
+    """Read what ``write`` wrote; see ``tilec.load``.
 
     Raises:
         ArgumentError: the file cannot be read, is damaged, or is no saved executable.
         UserError: its program cannot be compiled here.
     """
-    where = Path(path)
     try:
-        data = where.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise ArgumentError(f"{where} cannot be read: {error.strerror}") from error
+        raise ArgumentError(f"{path} cannot be read: {error.strerror}") from error
     try:
         contents = unpack(data)
         text, recipe = _recipe(contents.manifest)
@@ -104,11 +106,9 @@ def load(path: str | os.PathLike[str], *, trust: bool = False) -> Executable:
         made = _trusted(text, recipe, bound, contents) if trust else None
     except CacheError as error:
         raise ArgumentError(
-            f"{where} is no executable that this version of tilec can load: {error.message}"
+            f"{path} is no executable that this version of tilec can load: {error.message}"
         ) from error
-    if made is None:
-        made = engine(text, recipe, bound, None)
-    return Executable(text, recipe, bound, made)
+    return Ingredients(text, recipe, bound, made or engine(text, recipe, bound, None))
 
 
 def _trusted(
