@@ -34,9 +34,7 @@ class Options:
     def code_key(self) -> tuple[tuple[str, object], ...]:
         """Name and value of each field that changes the code, for the cache key."""
         return tuple(
-            (item.name, getattr(self, item.name))
-            for item in fields(self)
-            if item.metadata["code"]
+            (item.name, getattr(self, item.name)) for item in fields(self) if item.metadata["code"]
         )
 
 

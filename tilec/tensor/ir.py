@@ -1,8 +1,9 @@
 """The tensor IR: an immutable list of named values in order of computation.
 
-The canonical node is the *contraction*. Beside it stand elementwise maps, constants, inputs and the
-few things that are neither: gather, scatter, reshape, sorting and the random generator. Tuples, calls of other
-functions and arithmetic on sizes are gone when a program has been lowered to this form.
+The canonical node is the *contraction*. Beside it stand elementwise maps, constants, inputs and
+the few things that are neither: gather, scatter, reshape, sorting and the random generator. Tuples,
+calls of other functions and arithmetic on sizes are gone when a program has been lowered to this
+form.
 """
 
 from __future__ import annotations
@@ -199,15 +200,7 @@ class ArgSort:
 
 
 Node: TypeAlias = (
-    Constant
-    | Contraction
-    | Map
-    | Reshape
-    | Gather
-    | Scatter
-    | RandomValue
-    | RandomState
-    | ArgSort
+    Constant | Contraction | Map | Reshape | Gather | Scatter | RandomValue | RandomState | ArgSort
 )
 
 
