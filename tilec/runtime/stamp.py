@@ -17,7 +17,6 @@ from pathlib import Path
 _SUFFIXES = (".py", ".lark", ".tile", ".ll", ".json", ".toml")
 
 
-@cache
 def source_stamp(*packages: str) -> str:
     """A digest over the files of some installed packages, taken once per process.
 
@@ -25,11 +24,15 @@ def source_stamp(*packages: str) -> str:
         packages: Import names; the folder of each is searched. One that is not installed counts
             as empty.
     """
+    return "-".join(_stamp(package) for package in packages)
+
+
+@cache
+def _stamp(package: str) -> str:
     digest = hashlib.sha256()
-    for package in packages:
-        for line in _describe(_folder(package)):
-            digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    for line in _describe(_folder(package)):
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]
 
 
 def _folder(package: str) -> Path | None:
@@ -49,7 +52,8 @@ def _describe(folder: Path | None) -> list[str]:
         with os.scandir(pending.pop()) as listing:
             for item in listing:
                 if item.is_dir(follow_symlinks=False):
-                    pending.append(item.path)
+                    if item.name != "__pycache__":
+                        pending.append(item.path)
                 elif item.name.endswith(_SUFFIXES):
                     facts = item.stat()
                     path = item.path[len(str(folder)) :]
