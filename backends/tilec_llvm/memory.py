@@ -212,8 +212,11 @@ def _contiguous_store(
     if mask is None:
         _plain_store(writer, place, pointer, value)
         return
-    name = f"@llvm.masked.store.{suffix(stored_element(kind.dtype), kind.lanes)}.p0"
+    unit = stored_element(kind.dtype)
+    name = f"@llvm.masked.store.{suffix(unit, kind.lanes)}.p0"
     stored_value = _to_memory(writer, value)
+    if unit in ("i8", "i16", "i32"):
+        mask = _opaque(writer, mask)
     writer.do(f"call void {name}({stored_value}, ptr align {place.align} {pointer}, {mask.typed})")
 
 
@@ -326,6 +329,18 @@ def _scatter(
 
 def _mask(mask: Value | None, lanes: int) -> str:
     return f"<{lanes} x i1> splat (i1 true)" if mask is None else mask.typed
+
+
+def _opaque(writer: Writer, mask: Value) -> Value:
+    """The same mask, of which LLVM cannot know that it is constant.
+
+    LLVM 22 on x86 makes of a masked store of truncated elements, whose mask is known to have one
+    lane, a store of the lane before its truncation, which writes beyond the element.
+    """
+    one = writer.pure('call i8 asm "", "=r,0"(i8 1)')
+    true = writer.pure(f"trunc i8 {one} to i1")
+    nothing = f"<{mask.type.lanes} x i1> zeroinitializer"
+    return Value(writer.pure(f"select i1 {true}, {mask.typed}, {nothing}"), mask.type)
 
 
 def _masked(writer: Writer, mask: Value, value: Value) -> Value:

@@ -17,9 +17,9 @@ from tests.llvm.harness import (
     run,
     same,
 )
-from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, DType
+from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, DType
 from tilec.kernel import build
-from tilec.kernel.ir import Apply, Buffer, Const, Expr, For, Load, Ramp, Stmt, Store, VType
+from tilec.kernel.ir import Apply, Buffer, Const, Expr, For, Load, Ramp, Splat, Stmt, Store, VType
 
 DTYPES = (F32, F64, F16, BF16, I8, I64, BOOL)
 STRIDES = (0, 1, -1, 2, -2, 3, 4, -4, 5, -7, 100)
@@ -306,3 +306,22 @@ def test_negative_offsets_of_arrays_with_negative_strides() -> None:
     )
     run(module, [view], [result])
     assert np.array_equal(result, view)
+
+
+@pytest.mark.parametrize("lane", [0, 5])
+@pytest.mark.parametrize("dtype", [BF16, I8, I16, I32, F16], ids=str)
+def test_a_store_of_one_known_lane_writes_that_element_alone(dtype: DType, lane: int) -> None:
+    """LLVM 22 stored the lane as it was before it was narrowed: four or eight bytes of it."""
+    lanes, wide = 16, F32 if dtype.is_float else I64
+    source = np.arange(1, lanes + 1).astype(numpy_dtype(wide))
+    numbers = VType(I64, lanes)
+    known = (Ramp(build.const(0), 1, numbers), Splat(build.const(lane), numbers))
+    mask = Apply("cmp_eq", known, VType(BOOL, lanes))
+    value = Apply("cast", (Load("a", build.const(0), VType(wide, lanes)),), VType(dtype, lanes))
+    result = np.full(lanes, 77, numpy_dtype(dtype))
+    expected = result.copy()
+    expected[lane] = source.astype(numpy_dtype(dtype))[lane]
+    body = [Store("out", build.const(0), value, mask=mask)]
+    module = module_of(body, [input_buffer("a", wide, lanes)], [output_buffer("out", dtype, lanes)])
+    run(module, [source], [result])
+    assert same(result, expected)
