@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import doctest
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tilec
+from tilec.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -73,29 +71,24 @@ def test_python(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=identifier)
-def test_console(document: Path, tmp_path: Path) -> None:
-    path = [str(ROOT), str(ROOT / "grammar"), str(ROOT / "backends")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "NO_COLOR": "1"}
+def test_console(
+    document: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
     for line, text in blocks(document, "console"):
         for command, expected in commands(text):
             words = shlex.split(command)
             if words[0] != "tilec":
                 continue
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-m", "tilec", *words[1:]],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=120,
-            )
+            capfd.readouterr()
+            status = run(words[1:])
+            printed = "".join(capfd.readouterr())
             where = f"{document.name}:{line}: $ {command}"
             if not expected:
-                assert done.returncode == 0, f"{where}\n{done.stdout}"
+                assert status == 0, f"{where}\n{printed}"
                 continue
-            same = doctest.OutputChecker().check_output(expected, done.stdout, FLAGS)
-            assert same, f"{where}\nexpected:\n{expected}\nprinted:\n{done.stdout}"
+            same = doctest.OutputChecker().check_output(expected, printed, FLAGS)
+            assert same, f"{where}\nexpected:\n{expected}\nprinted:\n{printed}"
 
 
 def test_every_row_of_the_language_by_example_is_tile() -> None:

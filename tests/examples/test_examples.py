@@ -7,9 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
+
+PICTURES = {
+    "04_photo_filters.py": ("photo_filters.png", (1992, 976)),
+    "05_kmeans_digits.py": ("digits.png", (1200, 120)),
+    "demo.py": ("demo.png", (1280, 427)),
+}
 
 
 def run(script: str, folder: Path) -> str:
@@ -25,23 +32,14 @@ def run(script: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, "demo.py"])
 def test_example(script: str, tmp_path: Path) -> None:
     assert "largest error" in run(script, tmp_path)
-
-
-def test_demo(tmp_path: Path) -> None:
-    printed = run("demo.py", tmp_path)
-    assert "largest error" in printed
-    assert (tmp_path / "out" / "demo.png").exists()
-
-
-def test_pictures(tmp_path: Path) -> None:
-    from PIL import Image
-
-    run("04_photo_filters.py", tmp_path)
-    with Image.open(tmp_path / "out" / "photo_filters.png") as page:
-        assert page.size == (1992, 976)
+    drawn = sorted(path.name for path in tmp_path.glob("out/*"))
+    assert drawn == ([PICTURES[script][0]] if script in PICTURES else [])
+    for name in drawn:
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.size == PICTURES[script][1]
 
 
 def test_every_example_is_described() -> None:
