@@ -30,7 +30,7 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 	$(VENV)/bin/ruff format .
 
 bench: $(VENV)/dev.stamp ## Measure start-up, compile and call times
-	@$(VENV)/bin/python -m benchmarks
+	@$(VENV)/bin/python -m benchmarks.startup
 
 clean: ## Remove the virtual environment and everything that was built
 	rm -rf $(VENV) build dist out .pytest_cache .ruff_cache .hypothesis .import_linter_cache
