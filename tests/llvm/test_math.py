@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -193,6 +195,13 @@ def test_text_is_deterministic_and_calls_no_library(op: str) -> None:
         assembly = compiler(processor("x86-64-v3")).assembly(text)
         calls = [line for line in assembly.splitlines() if "call" in line or "@PLT" in line]
         assert all("tilec." in line for line in calls), calls
+
+
+def test_the_documented_errors_are_those_tested() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "elementwise.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \| [\d.]+ \|$", text, re.M)
+    assert {op: (float(f32), float(f64)) for op, f32, f64 in rows} == PROMISED
+    assert PROMISED.keys() == FUNCTIONS.keys()
 
 
 def test_a_shorter_run_leaves_the_rest_alone() -> None:

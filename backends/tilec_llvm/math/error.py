@@ -9,15 +9,13 @@ from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, se
 from tilec_llvm.math.exponential import Reduced, exp_of_rest
 from tilec_llvm.math.formats import format_of
 
-_SMALL = {32: fitted.ERF_F32, 64: fitted.ERF_F64}
-_TAIL = {32: fitted.ERF_TAIL_F32, 64: fitted.ERF_TAIL_F64}
+_SMALL: Final = {32: fitted.ERF_F32, 64: fitted.ERF_F64}
+_TAIL: Final = {32: fitted.ERF_TAIL_F32, 64: fitted.ERF_TAIL_F64}
 
 # The formula changes at _SPLIT, which also stands in benchmarks/fit_table.py. The second polynomial
 # is one in |x| - _SPLIT: exact where the exponential is largest. From _ONE on the result is 1.
 _SPLIT: Final = 0.875
 _ONE: Final = {32: 4.0, 64: 6.0}
-
-
 # ln(2) cut to 14 fractional bits, and the rest. Its small multiples are exact.
 _LN2_HIGH: Final = 11356 / 16384
 _LN2_LOW: Final = 3.194618494530942e-05

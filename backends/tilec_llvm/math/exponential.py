@@ -8,14 +8,15 @@ multiples of the same small power of two and their difference has few enough bit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from tilec_llvm.math import coefficients as fitted
 from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
 from tilec_llvm.math.formats import Format, format_of
 from tilec_llvm.math.pairs import Pair, add_exactly, alone, quotient
 
-_EXP = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
-_SINH = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
+_EXP: Final = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
+_SINH: Final = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +120,6 @@ def _half_powers(form: Format, size: Value) -> tuple[Value, Value]:
     """``exp(size) / 2`` and ``exp(-size) / 2``; the first overflows only if the result does."""
     parts = reduced_exp(clamp(size, None, form.exp_high + 1))
     power = parts.value() * 0.5
-    return power * parts.second, 0.25 / power / parts.second
+    # The inverse of a power of two has the opposite exponent.
+    second_inverse = ((2 * form.bias << form.fraction) - parts.second.bits()).as_float()
+    return power * parts.second, 0.25 / power * second_inverse

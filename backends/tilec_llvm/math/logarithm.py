@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tilec_llvm.math import coefficients as fitted
 from tilec_llvm.math.builder import Value, fma, polynomial, select
 from tilec_llvm.math.formats import format_of
 
 # Where the significand is split: the bits of sqrt(1/2), so that log(m) is between ±ln(2)/2.
-_ROOT_BITS = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
+_ROOT_BITS: Final = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
+_LOG: Final = {32: fitted.LOG_F32, 64: fitted.LOG_F64}
 
 
 def split_exponent(x: Value) -> tuple[Value, Value]:
@@ -44,15 +47,7 @@ def _log_parts(f: Value, k: Value, correction: Value) -> Value:
     """``k ln2 + log(1 + f) + correction``."""
     form = format_of(f)
     square = f * f
-    small = square * f * _polynomial(f, square)
+    small = square * f * polynomial(f, _LOG[form.bits])
     small = fma(k, form.ln2_low, small + correction)
     small = fma(square, -0.5, small)
     return fma(k, form.ln2_high, f + small)
-
-
-def _polynomial(f: Value, square: Value) -> Value:
-    if f.type.bits == 32:
-        return polynomial(f, fitted.LOG_F32)
-    # Even and odd powers apart: half the latency of one long chain.
-    even, odd = fitted.LOG_F64[::2], fitted.LOG_F64[1::2]
-    return fma(f, polynomial(square, odd), polynomial(square, even))

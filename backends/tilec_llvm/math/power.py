@@ -25,8 +25,6 @@ from tilec_llvm.math.pairs import Pair, alone, constant, divide, multiply_exactl
 _INFINITY: Final = float("inf")
 # From here on 2**_LIMIT overflows, and 2**-_LIMIT is 0.
 _LIMIT: Final = 1080.0
-
-
 # 1/3 and 2/ln(2) as pairs.
 _THIRD: Final = (0.3333333333333333, 1.850371707708594e-17)
 _TWO_LOG2_E: Final = (2.8853900817779268, 4.0710547481862066e-17)
@@ -44,10 +42,10 @@ def pow(x: Value, y: Value) -> Value:
     half, whole = y * 0.5, truncate(y)
     result = select(y.equals(0) | size.equals(1), 1.0, result)
     odd = truncate(half).differs(half) & whole.equals(y)
-    sign = select(odd, sign_of(x), 0)
-    signed = negated(result, sign)
+    result = negated(result, select(odd, sign_of(x), 0))
+    # Also -1 to the power NaN; x = 1 and y = 0 give 1 whatever the other is.
     undefined = (x < 0) & (x > -_INFINITY) & whole.differs(y)
-    return select(undefined, float("nan"), signed)
+    return select(undefined, float("nan"), result)
 
 
 def _f32_power(x: Value, y: Value) -> Value:
