@@ -274,10 +274,14 @@ class _Widener:
 
 
 def _wide(body: tuple[Stmt, ...], wide: int) -> int:
-    """Registers per wide vector: fewer where each lane already holds a long computation."""
+    """Registers per wide vector.
+
+    Elementary functions are bound by latency, so that even two of them gain from four registers at
+    a time; longer bodies would spill.
+    """
     heavy = sum(
         1
         for e in expressions(body)
         if isinstance(e, Apply) and e.op in OPERATIONS and OPERATIONS[e.op].rule is Rule.MATH
     )
-    return wide if heavy == 0 else max(1, wide // 2) if heavy == 1 else 1
+    return wide if heavy <= 2 else max(1, wide // 2)
