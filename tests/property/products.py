@@ -67,8 +67,8 @@ def convolutions(draw: st.DrawFn) -> Case:
     spatial = [draw(st.sampled_from([1, 5, 7, 8, 14, 15, 16, 28])) for _ in range(rank)]
     window = [draw(st.sampled_from([1, 2, 3])) for _ in range(rank)]
     stride, dilation = draw(st.sampled_from([1, 1, 2])), draw(st.sampled_from([1, 1, 2]))
-    # With more padding the first window would lie outside.
-    offset = draw(st.integers(0, dilation * (min(window) - 1)))
+    # The first window meets the first element.
+    offset = dilation * draw(st.integers(0, min(window) - 1))
     out = [-(-n // stride) for n in spatial]
     assume(prod(out) * prod(window) * channels * filters <= MAX_POINTS)
     places = "yx"[:rank]
