@@ -273,16 +273,18 @@ def test_same_text_shares_code(compilations: list[str]) -> None:
 def test_out() -> None:
     f = tilec.function(MATMUL)
     a, b = numbers(4, 3), numbers(3, 5)
-    for c in (
+    for c in 2 * (
         np.zeros((4, 5), np.float32),
         np.zeros((5, 4), np.float32).T,
         np.zeros((8, 10), np.float32)[::-2, ::2],
     ):
+        c[...] = 0
         assert f(a, b, out=c) is c
         np.testing.assert_array_equal(c, a @ b)
     total, twice = np.zeros((), np.float32), np.zeros(3, np.float32)
     two = tilec.function(TWO)
-    for out in ((total, twice), {"Twice": twice, "Sum": total}):
+    for out in ((total, twice), [total, twice], {"Twice": twice, "Sum": total}, (total, twice)):
+        total[...], twice[...] = 0, 0
         assert two(numbers(3), out=out) is out
         assert total == numbers(3).sum()
         np.testing.assert_array_equal(twice, 2 * numbers(3))
@@ -382,9 +384,10 @@ def test_num_threads() -> None:
     f = tilec.function(MATMUL)
     for threads in (1, 2):
         np.testing.assert_array_equal(f(np.eye(3), np.eye(3), num_threads=threads), np.eye(3))
-    for wrong in (0, -1, True):
+    wrong: list[Any] = [0, -1, True, "2", 1.0, []]
+    for threads in wrong:
         with pytest.raises(tilec.ArgumentError, match="num_threads is"):
-            f(np.eye(3), np.eye(3), num_threads=wrong)
+            f(np.eye(3), np.eye(3), num_threads=threads)
 
 
 def test_unknown_target() -> None:
@@ -392,6 +395,9 @@ def test_unknown_target() -> None:
         tilec.function(MATMUL)(np.eye(3), np.eye(3), target="tpu")
     assert caught.value.help is not None
     assert "llvm, reference" in caught.value.help
+    target: Any = []
+    with pytest.raises(tilec.ArgumentError, match="it is the name of a target"):
+        tilec.function(MATMUL)(np.eye(3), np.eye(3), target=target)
 
 
 def test_environment_names_the_target(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilec.dtypes import F32, I32, U8
+from tilec.dtypes import F32, I32, U8, DType
 from tilec.errors import TileTypeError
 from tilec.runtime.arrays import Array, addresses_of
 from tilec.runtime.dispatch import NativeCall, Recent, signature, signature_by_value
 from tilec.runtime.outputs import Result, take_outputs
+from tilec.runtime.spec import Spec
 
 F4 = np.dtype("f4")
 RESULT = Result("C", (2, 3), F4)
@@ -38,7 +39,8 @@ def prepared(code: Recorder, inputs: Sequence[Any], **changes: Any) -> NativeCal
         "results": (RESULT,),
         "make": None,
     }
-    return NativeCall(code, inputs=inputs, **(given | changes))
+    specs = [Spec((4,), each) if isinstance(each, DType) else each for each in inputs]
+    return NativeCall(code, inputs=specs, **(given | changes))
 
 
 def test_signature_tells_apart_what_needs_other_code() -> None:
@@ -137,7 +139,7 @@ def test_number_becomes_memory_of_its_dtype() -> None:
 
     call = NativeCall(
         read,
-        inputs=[U8],
+        inputs=[Spec((), U8)],
         numbers=[(0, "S")],
         order=(0,),
         constants=(),
@@ -167,6 +169,52 @@ def test_call_into_memory_of_the_caller() -> None:
     a = np.zeros(3, np.float32)
     prepared(code, [F32]).into([a], take_outputs(c, (RESULT,), [("A", a)]))
     assert code.calls == [(addresses_of([a]), addresses_of([c]))]
+
+
+def test_plain_memory_of_the_caller_is_written_at_once() -> None:
+    memory = np.zeros(40, np.float32)
+    a, c = memory[:4], memory[4:10].reshape(2, 3)
+    code = Recorder()
+    call = prepared(code, [Spec((4,), F32)])
+    assert call.write((a,), c)
+    assert code.calls == [(addresses_of([a]), addresses_of([c]))]
+    refused: list[Any] = [
+        memory[3:9].reshape(2, 3),
+        memory[10:22].reshape(2, 6)[:, ::2],
+        memory[10:16].reshape(3, 2).T,
+        memory[10:16],
+        np.zeros((2, 3)),
+        np.zeros((2, 3), ">f4"),
+        np.ma.zeros((2, 3), np.float32),
+        np.broadcast_to(np.float32(0), (2, 3)),
+        (c,),
+        None,
+    ]
+    assert [call.write((a,), out) for out in refused] == [False] * len(refused)
+    assert len(code.calls) == 1
+
+
+def test_reach_of_strided_inputs_counts() -> None:
+    memory = np.zeros(40, np.float32)
+    a = memory[12:4:-2]  # elements 12, 10, 8 and 6
+    call = prepared(Recorder(), [Spec((4,), F32, (-2,))])
+    assert call.write((a,), memory[13:19].reshape(2, 3))
+    assert call.write((a,), memory[0:6].reshape(2, 3))
+    assert not call.write((a,), memory[1:7].reshape(2, 3))
+    assert not call.write((a,), memory[12:18].reshape(2, 3))
+
+
+def test_several_outputs_at_once() -> None:
+    memory = np.zeros(40, np.float32)
+    c, d = memory[:6].reshape(2, 3), memory[6:10]
+    results = (RESULT, Result("D", (4,), F4))
+    call = prepared(Recorder(), [], results=results, make=as_tuple)
+    assert call.write((), (c, d))
+    assert call.write((), [c, d])
+    assert not call.write((), (c, memory[5:9]))
+    assert not call.write((), {"C": c, "D": d})
+    assert not call.write((), (c,))
+    assert not call.write((), c)
 
 
 def test_table_forgets_what_is_unused_for_longest() -> None:

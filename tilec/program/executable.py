@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,9 +73,14 @@ class Executable:
         Raises:
             UserError: an argument does not fit; nothing was written then.
         """
-        if out is None:
+        call = None
+        if len(arrays) == len(self._passed):
             call = self._calls.get(signature_by_value(arrays, self._specialised))
-            if call is not None:
+        if call is not None:
+            if out is not None:
+                if call.write(arrays, out):
+                    return out
+            else:
                 result = call(arrays)
                 if result is not None:
                     return result
@@ -151,7 +157,7 @@ class Executable:
 
     def run(self, arrays: Sequence[Array], out: object) -> object:
         """Run with arrays that fit, but may not be aligned to anything that ``out`` demands."""
-        call = self.prepare(())
+        call = self._plain_call
         if out is None:
             return call(tuple(arrays))
         named = [(given.name, array) for given, array in zip(self._passed, arrays, strict=True)]
@@ -160,6 +166,10 @@ class Executable:
         for destination in destinations:
             destination.finish()
         return out
+
+    @cached_property
+    def _plain_call(self) -> Call:
+        return self.prepare(())
 
     @property
     def _header(self) -> Header:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from tilec.program.frontend import Frontend, frontend, function_names, read_sour
 from tilec.program.header import Parameter
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, spec_of, take
-from tilec.runtime.dispatch import Call, Recent, Signature, signature, signature_by_value
+from tilec.runtime.dispatch import Call, Recent, signature, signature_by_value
 from tilec.runtime.spec import Number, Spec, number_dtype
 from tilec.source import Source
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 KEPT_SIGNATURES: Final = 256
 """How many signatures a function keeps code for in memory; those unused for longest go first."""
+
+_TARGET_TYPES: Final = (str, type(None))
+_NUMBER_TYPES: Final = (int, type(None))
 
 
 @public
@@ -76,6 +79,7 @@ class Function:
         self._bound = dict(bound)
         header = text.header
         self._passed = tuple(each for each in header.inputs if each.name not in bound)
+        self._names = tuple(each.name for each in self._passed)
         self._specialised = frozenset(
             at for at, each in enumerate(self._passed) if each.specialised
         )
@@ -109,10 +113,14 @@ class Function:
         Raises:
             UserError: an argument does not fit; nothing was written then.
         """
-        if out is None and target is None and num_threads is None and not named:
-            call = self._calls.get(self._signature(arrays))
-            if call is not None:
-                result = call(arrays)
+        values = arrays if not named else self._by_position(arrays, named)
+        call = self._calls.get(self._key(values, target, num_threads))
+        if call is not None:
+            if out is not None:
+                if call.write(values, out):
+                    return out
+            else:
+                result = call(values)
                 if result is not None:
                     return result
         return self._call_checked(arrays, out, target, num_threads, named)
@@ -213,12 +221,30 @@ class Function:
         bound = f", with {', '.join(self._bound)} bound" if self._bound else ""
         return f"<tilec.Function {self.name or ''}({inputs}) -> ({', '.join(self.outputs)}){bound}>"
 
-    def _signature(self, values: tuple[object, ...]) -> Signature | None:
-        if not self._specialised:
-            return signature(values)
+    def _key(
+        self, values: tuple[object, ...], target: str | None, num_threads: int | None
+    ) -> Hashable:
+        """Under which a prepared call is kept; None when there is none for such arguments."""
         if len(values) != len(self._passed):
             return None
-        return signature_by_value(values, self._specialised)
+        if self._specialised:
+            key = signature_by_value(values, self._specialised)
+        else:
+            key = signature(values)
+        if key is None or (target is None and num_threads is None):
+            return key
+        if type(target) in _TARGET_TYPES and type(num_threads) in _NUMBER_TYPES:
+            return key, target, num_threads
+        return None
+
+    def _by_position(
+        self, arrays: tuple[object, ...], named: Mapping[str, object]
+    ) -> tuple[object, ...]:
+        """All arguments in the order of the header, or some when the names do not fit it."""
+        names = self._names[len(arrays) :]
+        if len(names) != len(named):
+            return ()
+        return (*arrays, *(named[name] for name in names if name in named))
 
     @public
     def _call_checked(
@@ -241,11 +267,9 @@ class Function:
             array is value or at in numbers
             for at, (array, value) in enumerate(zip(arrays, values, strict=True))
         )
-        if target is None and num_threads is None and not named and as_passed:
-            key = self._signature(given)
-            if key is not None:
-                prepared = executable.prepare([(at, self._passed[at].name) for at in numbers])
-                self._calls.put(key, prepared)
+        key = self._key(values, target, num_threads) if as_passed else None
+        if key is not None:
+            self._calls.put(key, executable.prepare([(at, self._names[at]) for at in numbers]))
         return executable.run(arrays, out)
 
     def _executable(self, arrays: Sequence[Array], options: Options) -> Executable:
@@ -355,9 +379,11 @@ def _plain_spec(each: Parameter, spec: Spec) -> Spec:
 def _options(options: Options | None, target: str | None, num_threads: int | None) -> Options:
     found = read_environment().options if options is None else options
     if target is not None:
+        if type(target) not in _TARGET_TYPES:
+            raise ArgumentError(f"target is {target!r}; it is the name of a target")
         found = replace(found, target=target)
     if num_threads is not None:
-        if isinstance(num_threads, bool) or num_threads < 1:
-            raise ArgumentError(f"num_threads is {num_threads!r}; it is at least 1")
+        if type(num_threads) not in _NUMBER_TYPES or num_threads < 1:
+            raise ArgumentError(f"num_threads is {num_threads!r}; it is an integer from 1")
         found = replace(found, num_threads=num_threads)
     return found

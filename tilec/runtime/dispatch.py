@@ -19,7 +19,6 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from tilec.dtypes import DType
 from tilec.runtime.arrays import (
     Array,
     NumpyDType,
@@ -29,6 +28,7 @@ from tilec.runtime.arrays import (
     numpy_dtype,
 )
 from tilec.runtime.outputs import Destination, Result
+from tilec.runtime.spec import Spec
 
 Signature: TypeAlias = "tuple[Hashable, ...]"
 Run: TypeAlias = "Callable[[Sequence[int], Sequence[int]], None]"
@@ -96,6 +96,13 @@ class Call(Protocol):
         """Run with fresh results; None when an array is not aligned to its elements."""
         ...
 
+    def write(self, values: tuple[object, ...], out: object) -> bool:
+        """Run into memory of the caller if a quick look shows that it fits.
+
+        False says that nothing was done and that only a closer look can tell.
+        """
+        ...
+
     def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
         """Run with arrays that were checked, into memory of the caller."""
         ...
@@ -112,6 +119,7 @@ class NativeCall:
         "_masks",
         "_numbers",
         "_order",
+        "_reach",
         "_results",
         "_run",
         "_single",
@@ -121,7 +129,7 @@ class NativeCall:
         self,
         run: Run,
         *,
-        inputs: Sequence[DType],
+        inputs: Sequence[Spec],
         numbers: Sequence[tuple[int, str]],
         order: Sequence[int],
         constants: Sequence[Array],
@@ -132,7 +140,7 @@ class NativeCall:
 
         Args:
             run: Runs the code with the addresses of inputs and outputs.
-            inputs: Element type of each argument.
+            inputs: Type of each argument.
             numbers: Position and name of the arguments that are Python numbers.
             order: Positions of the arguments in the order in which the code takes them; those
                 that it does not take are left out.
@@ -143,11 +151,12 @@ class NativeCall:
         self._run = run
         order = tuple(order)
         self._numbers = tuple(
-            (order.index(at), name, inputs[at], numpy_dtype(inputs[at]), inputs[at].is_float)
-            for at, name in numbers
+            (order.index(at), name, dtype, numpy_dtype(dtype), dtype.is_float)
+            for at, name, dtype in ((at, name, inputs[at].dtype) for at, name in numbers)
             if at in order
         )
-        self._masks = tuple(inputs[at].bytes - 1 for at in order)
+        self._masks = tuple(inputs[at].dtype.bytes - 1 for at in order)
+        self._reach = tuple(inputs[at].reach_bytes for at in order)
         self._bits = max(self._masks, default=0)
         self._order = None if order == tuple(range(len(inputs))) else order
         self._kept = tuple(constants)
@@ -161,10 +170,8 @@ class NativeCall:
 
     def __call__(self, values: tuple[Any, ...]) -> object:
         """Run with fresh results; None when an array is not aligned to its elements."""
-        if self._order is not None:
-            values = tuple([values[at] for at in self._order])
-        if self._numbers:
-            values = self._with_arrays(values)
+        if self._order is not None or self._numbers:
+            values = self._as_code_takes(values)
         inputs = addresses_of(values)
         bits = 0
         for address in inputs:
@@ -182,6 +189,25 @@ class NativeCall:
         self._start(inputs, addresses_of(results))
         return results[0] if self._make is None else self._make(*results)
 
+    def write(self, values: tuple[Any, ...], out: Any) -> bool:
+        """Run into plain memory of the caller that is clear of the inputs; else False."""
+        if self._make is None:
+            out = (out,)
+        elif type(out) not in (tuple, list) or len(out) != len(self._results):
+            return False
+        for array, (shape, dtype, _) in zip(out, self._results, strict=True):
+            if type(array) is not _ndarray or array.shape != shape or array.dtype != dtype:
+                return False
+            if not array.flags.carray:  # row-major, aligned and writable
+                return False
+        if self._order is not None or self._numbers:
+            values = self._as_code_takes(values)
+        inputs, outputs = addresses_of(values), addresses_of(out)
+        if self._is_unaligned(inputs) or self._may_overlap(inputs, outputs, out):
+            return False
+        self._start(inputs, outputs)
+        return True
+
     def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
         """Run with arrays that were checked, into memory of the caller."""
         if self._order is not None:
@@ -197,10 +223,25 @@ class NativeCall:
     def _is_unaligned(self, inputs: list[int]) -> bool:
         return any(address & mask for address, mask in zip(inputs, self._masks, strict=True))
 
-    def _with_arrays(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        changed = list(values)
+    def _may_overlap(self, inputs: list[int], outputs: list[int], out: Sequence[Array]) -> bool:
+        """Whether an output shares its range of addresses with an input or another output."""
+        taken = [
+            (address + low, address + high)
+            for address, (low, high) in zip(inputs, self._reach, strict=True)
+        ]
+        for address, array in zip(outputs, out, strict=True):
+            end = address + array.nbytes
+            for low, high in taken:
+                if low < end and address < high:
+                    return True
+            taken.append((address, end))
+        return False
+
+    def _as_code_takes(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments that the code takes, in its order, with numbers in memory."""
+        changed = list(values) if self._order is None else [values[at] for at in self._order]
         for at, name, dtype, kind, is_float in self._numbers:
-            value = values[at]
+            value = changed[at]
             if is_float and -_SURE_TO_FIT < value < _SURE_TO_FIT:
                 changed[at] = _array(value, kind)
             else:

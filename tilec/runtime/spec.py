@@ -80,6 +80,17 @@ class Spec:
         """Size of the elements, counted once each however they lie."""
         return prod(self.shape) * self.dtype.bytes
 
+    @property
+    def reach_bytes(self) -> tuple[int, int]:
+        """Where the elements lie: from the first byte to behind the last one, relative to the
+        first element.
+        """
+        if 0 in self.shape:
+            return 0, 0
+        steps = [(size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)]
+        low, high = sum(min(0, step) for step in steps), sum(max(0, step) for step in steps)
+        return low * self.dtype.bytes, (high + 1) * self.dtype.bytes
+
     def __str__(self) -> str:
         lies = "" if self.is_row_major else f" with strides {list(self.strides)}"
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]{lies}"
