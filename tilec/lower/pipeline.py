@@ -260,7 +260,9 @@ def _plain(
     places = flat_places(work.places)
     writer = LoopWriter(places, target)
     threads = "thread" not in work.disable
-    halves = split(flats[0], target.accumulate) if threads and len(flats) == 1 else None
+    # An assignment has one point per element; the ranges without it have nothing to combine.
+    splits = threads and len(flats) == 1 and target.agg is not Aggregation.ASSIGN
+    halves = split(flats[0], target.accumulate) if splits else None
     scratch: tuple[Buffer, ...] = ()
     body: list[Stmt] = []
     plans: list[Plan] = []
@@ -269,7 +271,7 @@ def _plain(
         places[halves.buffer.name] = Place(scratch[0], (1,))
         first = Target(target.agg, target.accumulate, target.accumulate, scratch[0], None)
         opening = LoopWriter(places, first, writer.locals, prefix=".first")
-        plans.append(replace(_plan(work, halves.partial, node, target.agg), parallel=TASK))
+        plans.append(_plan(work, halves.partial, node, target.agg, divided=TASK))
         body += opening.piece(halves.partial, plans[0])
         flats = [halves.final]
     later = [_plan(work, flat, node, target.agg) for flat in flats]
@@ -306,16 +308,22 @@ def _tile(
     return TileWriter(problem, plan, places, target.output, ready).body()
 
 
-def _plan(work: _Lowering, flat: FlatPiece, node: Contraction | Map, agg: Aggregation) -> Plan:
+def _plan(
+    work: _Lowering,
+    flat: FlatPiece,
+    node: Contraction | Map,
+    agg: Aggregation,
+    divided: str | None = None,
+) -> Plan:
     if "vectorise" in work.disable or work.core.vector_bytes == 0:
-        return Plan(None, 1)
+        return Plan(None, 1, parallel=divided)
     widest = max(
         (node.type.dtype, node.body.dtype),
         key=lambda dtype: max(dtype.bits, 32 if dtype.is_float else 8),
     )
     if widest in (F16, BF16):
         widest = F32
-    return choose(flat, agg, widest, work.core.vector_bytes)
+    return choose(flat, agg, widest, work.core.vector_bytes, divided)
 
 
 def _finish(work: _Lowering, group: Group, body: special.Body) -> None:

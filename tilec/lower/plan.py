@@ -55,23 +55,28 @@ class Plan:
         return text if self.parallel is None else f"{text}, parallel {self.parallel}"
 
 
-def choose(flat: FlatPiece, agg: Aggregation, widest: DType, vector_bytes: int) -> Plan:
-    """The cheapest loop by the model above; scalar code when no loop has two iterations."""
+def choose(
+    flat: FlatPiece, agg: Aggregation, widest: DType, vector_bytes: int, divided: str | None = None
+) -> Plan:
+    """The cheapest loop by the model above; scalar code when no loop has two iterations.
+
+    ``divided`` is a loop that is already divided among threads, so that it cannot become lanes.
+    """
     lanes = max(1, vector_bytes // widest.bytes)
-    best = Plan(None, 1)
+    best = Plan(None, 1, parallel=divided)
     best_cost = _scalar_cost(flat)
     if any(part.divisible for part in flat.piece.parts):
         return best
     for axis in flat.piece.axes:
         cost = _output_cost(flat, axis, lanes)
-        if cost < best_cost:
-            best, best_cost = Plan(axis.name, lanes), cost
+        if axis.name != divided and cost < best_cost:
+            best, best_cost = Plan(axis.name, lanes, parallel=divided), cost
     if len(flat.piece.parts) == 1 and agg is not Aggregation.ASSIGN:
         part = flat.piece.parts[0]
         for axis in part.axes:
             cost = _reduction_cost(part, axis, lanes)
             if cost < best_cost:
-                best, best_cost = Plan(axis.name, lanes, reduction=True), cost
+                best, best_cost = Plan(axis.name, lanes, reduction=True, parallel=divided), cost
     return best
 
 
