@@ -225,7 +225,8 @@ def _cycles(
             fma = rows * vectors / core.fma_per_cycle
             loads = (rows + vectors) / core.loads_per_cycle
             chain = float(core.fma_latency)
-            per_tile += many * count * (max(fma, loads, chain) * steps + 3 * rows * vectors + 20)
+            busy = max(fma, loads, chain) + 0.1 * loads  # loads compete for issue slots
+            per_tile += many * count * (busy * steps + 3 * rows * vectors + 20)
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
     # Rows that lie close together share pages and prefetch streams.
     return per_tile * others * (1 + 0.01 * log2(1 + step * problem.dtype.bytes / 64))
