@@ -24,6 +24,9 @@ PACK_USES = 3
 """Tiles that read a panel from which on packing it pays: rows of a wide matrix share few cache
 lines and pages, and a copy costs about as much as three tiles lose by that."""
 
+L2_BYTES_PER_CYCLE = 24
+"""What a core sustains from its second-level cache, where panels are read from."""
+
 EVEN = 0.8
 """Share of the threads' time that a division into panels must use to be preferred: each panel is
 then packed by one thread only."""
@@ -225,7 +228,8 @@ def _cycles(
             fma = rows * vectors / core.fma_per_cycle
             loads = (rows + vectors) / core.loads_per_cycle
             chain = float(core.fma_latency)
-            busy = max(fma, loads, chain) + 0.1 * loads  # loads compete for issue slots
+            stream = vectors * core.vector_bytes / L2_BYTES_PER_CYCLE
+            busy = max(fma, loads, chain, stream) + 0.1 * loads  # loads compete for issue slots
             per_tile += many * count * (busy * steps + 3 * rows * vectors + 20)
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
     # Rows that lie close together share pages and prefetch streams.
