@@ -229,3 +229,18 @@ def test_conflict_of_a_strided_inverse() -> None:
     assert first == dict.fromkeys("nyxdc", 0) | {"p": 1, "q": 1}
     assert second == first | {"c": 1}
     assert element == (0, 0, 0, 0)
+
+
+def test_conflict_where_isl_finds_no_least_point() -> None:
+    node = contraction(
+        "-2*j",
+        (3,),
+        read("A", "k + 2*l, 1/2 - k/2"),
+        constraints=(("i + 1", 2), ("l", 2)),
+        indices=("i", "j", "k", "l"),
+    )
+    assert domain.write_conflict(node, {"A": tensor(64, 5)}) == (
+        {"i": -1, "j": -1, "k": -1, "l": 1},
+        {"i": -1, "j": -1, "k": 1, "l": 0},
+        (2,),
+    )
