@@ -17,7 +17,8 @@ PROGRAMS = {"gemm": (MATMUL, ((512, 512),) * 2), "conv": (CONV, ((1, 56, 56, 64)
 LABEL = re.compile(r"^(\.?L?BB\w+):")
 FMA = re.compile(r"^\tvfn?m(?:add|sub)\w+ps\b|^\tfml[as]\b")
 BRANCH = re.compile(r"^\t(j\w+|b|b\.\w+|cbn?z|tbn?z)\t")
-STACK = re.compile(r"\(%r[sb]p|\[sp\b|\[x29\b")
+# Frame pointers are omitted, so rbp and x29 are registers like any other.
+STACK = re.compile(r"\(%rsp|\[sp\b")
 
 
 @dataclass(frozen=True, slots=True)
