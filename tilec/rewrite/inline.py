@@ -23,6 +23,9 @@ CHEAP_OPERATIONS = 2
 MAX_OPERATIONS = 400
 """Bodies are not grown beyond this, so that registers suffice and compilation stays fast."""
 
+MAX_DEPTH = 120
+"""Nor nested deeper than a statement may be: passes and backends walk them recursively."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inline:
@@ -57,7 +60,7 @@ class Inline:
             producer = maps.get(name)
             if producer is None or name in kept or uses[name] != 1:
                 continue
-            if not _pays(producer, node, count) or _size(body) > MAX_OPERATIONS:
+            if not _pays(producer, node, count) or not _fits(body, producer.body, count):
                 continue
             body = rewrite(body, lambda scalar, p=producer: _inlined(scalar, p))
         return replace(node, body=body)
@@ -82,5 +85,18 @@ def _pays(producer: Map, consumer: Map, count: int) -> bool:
     return not heavy and _size(producer.body) <= CHEAP_OPERATIONS
 
 
+def _fits(body: Scalar, inner: Scalar, count: int) -> bool:
+    """Whether a body stays small enough when ``inner`` takes the place of ``count`` reads."""
+    if _size(body) + count * _size(inner) > MAX_OPERATIONS:
+        return False
+    return _depth(body) + _depth(inner) <= MAX_DEPTH
+
+
 def _size(body: Scalar) -> int:
     return sum(isinstance(node, Apply) for node in walk(body))
+
+
+def _depth(body: Scalar) -> int:
+    if not isinstance(body, Apply):
+        return 0
+    return 1 + max((_depth(arg) for arg in body.args), default=0)
