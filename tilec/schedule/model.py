@@ -24,6 +24,12 @@ PACK_USES = 3
 """Tiles that read a panel from which on packing it pays: rows of a wide matrix share few cache
 lines and pages, and a copy costs about as much as three tiles lose by that."""
 
+WAYS = 8
+"""Lines of one set of the first-level cache."""
+
+PAGE_BYTES = 4096
+"""Addresses this far apart share a set of the first-level cache, and none shares a page."""
+
 L2_BYTES_PER_CYCLE = 24
 """What a core sustains from its second-level cache, where panels are read from."""
 
@@ -136,28 +142,22 @@ def _plan(
     wide = any(abs(step) > vectors * lanes for step in operand.steps(inner.name))
     pack_vector = ahead or not contiguous or (wide and uses >= PACK_USES * rows)
     coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
-    strides = other.steps(row.name) if row is not None else ()
-    thrashes = any(abs(step) * problem.dtype.bytes % 4096 == 0 for step in strides)
     far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
     reads = prod(a.extent for a in problem.axes if not other.moves(a.name))
     pack_row = (
         row is not None
-        and not coupled
         and rows > 1
-        and (not other.is_read or ((thrashes or far_rows) and reads >= 64))
+        and not coupled
+        and not problem.constraints
+        and (not other.is_read or (far_rows and reads >= 64))
     )
-    if any(not f.coefficient(row.name) if row else True for f in problem.constraints):
-        pack_row = pack_row and not problem.constraints
     reduce_block = row_block = 0
     # Partial sums need outputs of their own type; panels made ahead hold all steps in one run.
-    whole = problem.stored != problem.dtype or ahead
-    if (
-        pack_vector
-        and not problem.constraints
-        and not whole
-        and inner.extent > REDUCE_BLOCK * 3 // 2
-    ):
-        blocks = -(-inner.extent // REDUCE_BLOCK)
+    whole = problem.stored != problem.dtype or ahead or bool(problem.constraints)
+    # A panel stays in L2 while all rows pass by; together with packed rows, in a part of it.
+    room = REDUCE_BLOCK if pack_row else core.l2_bytes // 2 // (vectors * core.vector_bytes)
+    if pack_vector and not whole and inner.extent > room * 3 // 2:
+        blocks = -(-inner.extent // room)
         reduce_block = -(-inner.extent // blocks)
     if pack_row:
         steps = reduce_block or prod(a.extent for a in problem.reductions)
@@ -232,5 +232,7 @@ def _cycles(
             busy = max(fma, loads, chain, stream) + 0.1 * loads  # loads compete for issue slots
             per_tile += many * count * (busy * steps + 3 * rows * vectors + 20)
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
+    if not plan.pack_row and plan.rows >= WAYS and step * problem.dtype.bytes % PAGE_BYTES == 0:
+        per_tile *= 1.3  # all rows fall into one set of the first-level cache
     # Rows that lie close together share pages and prefetch streams.
     return per_tile * others * (1 + 0.01 * log2(1 + step * problem.dtype.bytes / 64))
