@@ -11,6 +11,7 @@ from tilec.errors import (
     InternalError,
     LimitError,
     NameResolutionError,
+    ScheduleError,
     ShapeError,
     TargetError,
     TilecError,
@@ -24,6 +25,7 @@ from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.targets import TargetInfo, targets
 from tilec.runtime.spec import Spec
+from tilec.schedule.values import Loops, Plan, Schedule, Tiled
 from tilec.version import __version__
 
 __all__ = [
@@ -34,8 +36,12 @@ __all__ = [
     "Function",
     "InternalError",
     "LimitError",
+    "Loops",
     "NameResolutionError",
     "Options",
+    "Plan",
+    "Schedule",
+    "ScheduleError",
     "ShapeError",
     "Spec",
     "TargetError",
@@ -44,6 +50,7 @@ __all__ = [
     "TileTypeError",
     "TilecError",
     "TilecWarning",
+    "Tiled",
     "UserError",
     "__version__",
     "function",

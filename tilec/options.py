@@ -23,6 +23,7 @@ class Options:
         disable: Names of passes to switch off, to see what each is worth.
         cpu: LLVM name of the CPU to compile for; None is this machine. Other CPUs can be
             compiled for and printed, not run.
+        workspace_bytes: Scratch memory that a kernel may take, all threads together.
     """
 
     target: str = field(default="llvm", metadata={"code": True})
@@ -30,6 +31,7 @@ class Options:
     debug: bool = field(default=False, metadata={"code": False})
     disable: tuple[str, ...] = field(default=(), metadata={"code": True})
     cpu: str | None = field(default=None, metadata={"code": True})
+    workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
 
     def code_key(self) -> tuple[tuple[str, object], ...]:
         """Name and value of each field that changes the code, for the cache key."""

@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import prod
 
 from tilec.kernel.ir import Buffer, VType
+from tilec.lower.decide import kernel_name, wanted_for
 from tilec.lower.flatten import Epilogue, flatten, merge_loops
 from tilec.lower.groups import Group, groups
 from tilec.lower.loops import Target
@@ -21,8 +22,9 @@ from tilec.lower.pieces import Piece, pieces_of
 from tilec.lower.recognise import recognise
 from tilec.lower.translate import Place, contiguous
 from tilec.schedule import model
+from tilec.schedule.legal import WORKSPACE_BYTES, illegal
 from tilec.schedule.product import Product
-from tilec.schedule.values import Tiled
+from tilec.schedule.values import Schedule, Tiled
 from tilec.target.core import Core
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis
@@ -55,10 +57,13 @@ def prepare(
     core: Core,
     *,
     fuse: bool,
+    schedule: Schedule | None = None,
+    workspace_bytes: int = WORKSPACE_BYTES,
 ) -> Prepared:
     """Find the contractions that read panels of a constant, and what makes those panels.
 
-    ``places`` says how the inputs lie in memory, which decides schedules.
+    ``places`` says how the inputs lie in memory, which decides schedules; ``schedule`` has those
+    that the caller wants.
     """
     types = program.types()
     held = dict(places)
@@ -70,7 +75,10 @@ def prepare(
         output = held.setdefault(group.result.name, Place(buffer, contiguous(shape)))
         if not isinstance(group.node, Contraction) or 0 in shape:
             continue
-        pack = _pack(group, types, held, output, constants, core)
+        wanted = wanted_for(schedule or Schedule(()), kernel_name(program, group))
+        if wanted is not None and not (isinstance(wanted, Tiled) and wanted.ahead):
+            continue
+        pack = _pack(group, types, held, output, constants, core, wanted, workspace_bytes)
         if pack is not None:
             packs[pack.name] = pack
             panels[group.node.name] = pack.name
@@ -86,6 +94,8 @@ def _pack(
     output: Place,
     constants: AbstractSet[str],
     core: Core,
+    wanted: Tiled | None,
+    workspace_bytes: int,
 ) -> Contraction | None:
     node = group.node
     if not isinstance(node, Contraction) or node.default is not None:
@@ -101,7 +111,12 @@ def _pack(
     problem = recognise(merge_loops(flat), target)
     if isinstance(problem, str):
         return None
-    plan = model.choose(problem, core, ahead=True)
+    plan: Tiled | str
+    if wanted is None:
+        plan = model.choose(problem, core, ahead=True, workspace_bytes=workspace_bytes)
+    else:
+        why = illegal(problem, wanted, core, ahead=True, workspace_bytes=workspace_bytes)
+        plan = why or wanted
     if isinstance(plan, str) or plan.row is None or not _is_constant(problem, plan, constants):
         return None
     return _packing(node, pieces[0], plan)

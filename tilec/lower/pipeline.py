@@ -11,12 +11,22 @@ from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
 from tilec.errors import InternalError
 from tilec.kernel.ir import Buffer, Call, ConstantData, Kernel, Load, Module, Stmt, VType
 from tilec.lower import sort, special
+from tilec.lower.decide import (
+    Decide,
+    Decision,
+    check_names,
+    flops_of,
+    kernel_name,
+    obey,
+    refuse,
+    wanted_for,
+)
 from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge_loops
 from tilec.lower.groups import Group, groups
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
-from tilec.lower.plan import WIDE, Plan, choose, parallel
+from tilec.lower.plan import WIDE, choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.split import TASK, split
 from tilec.lower.tiles import TileWriter
@@ -24,6 +34,8 @@ from tilec.lower.translate import Place, contiguous
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.schedule import model
+from tilec.schedule.legal import WORKSPACE_BYTES, illegal
+from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule
 from tilec.target.core import Core
 from tilec.tensor.ir import (
     Aggregation,
@@ -59,6 +71,9 @@ class _Lowering:
     observe: Observe
     types: dict[str, TensorType]
     panels: Mapping[str, str]
+    schedule: Schedule
+    workspace_bytes: int
+    decide: Decide
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
@@ -72,7 +87,10 @@ def lower_program(
     core: Core | None = None,
     disable: tuple[str, ...] = (),
     panels: Mapping[str, str] | None = None,
+    schedule: Schedule | None = None,
+    workspace_bytes: int = WORKSPACE_BYTES,
     observe: Observe = lambda name, kernel: None,
+    decide: Decide = lambda decision: None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
 
@@ -82,13 +100,24 @@ def lower_program(
         core: The target; by default a core with 512-bit vectors.
         disable: Passes to leave out.
         panels: Inputs that hold packed operands, by the contraction that reads them.
+        schedule: What the caller wants of some kernels, by name.
+        workspace_bytes: Scratch memory that a kernel may take beside temporaries.
         observe: Told about each kernel after each pass.
+        decide: Told what was scheduled, how and why.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
     """
     work = _Lowering(
-        program, core or Core(), frozenset(disable), observe, program.types(), panels or {}
+        program=program,
+        core=core or Core(),
+        disable=frozenset(disable),
+        observe=observe,
+        types=program.types(),
+        panels=panels or {},
+        schedule=schedule or Schedule(()),
+        workspace_bytes=workspace_bytes,
+        decide=decide,
     )
     work.places.update(input_places(program, strides or {}))
     inputs = tuple(work.places[value.name] for value in program.inputs)
@@ -99,6 +128,7 @@ def lower_program(
         if not isinstance(group.node, Constant):
             _lower_group(work, group)
     _copy_outputs(work, outputs)
+    check_names(work.schedule, [kernel.name for kernel in work.kernels])
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
     return Module(
         name=program.name,
@@ -246,15 +276,21 @@ def _lower_loops(
     flats = [flatten(piece, work.places, output, default, after) for piece in pieces]
     if "merge" not in work.disable:
         flats = [merge_loops(flat) for flat in flats]
-    tiled = _tile(work, flats, target, node.name)
-    if tiled is not None:
+    name = kernel_name(work.program, group)
+    tiled = _tile(work, flats, target, node.name, name)
+    if isinstance(tiled, special.Body):
         _finish(work, group, tiled)
         return
-    _finish(work, group, _plain(work, flats, target, node))
+    work.decide(Decision(name, tiled, None, flops_of(flats)))
+    _finish(work, group, _plain(work, flats, target, node, name))
 
 
 def _plain(
-    work: _Lowering, flats: list[FlatPiece], target: Target, node: Contraction | Map
+    work: _Lowering,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    kernel: str,
 ) -> special.Body:
     """Loops without register tiles; long reductions into few elements are split."""
     places = flat_places(work.places)
@@ -264,43 +300,58 @@ def _plain(
     splits = threads and len(flats) == 1 and target.agg is not Aggregation.ASSIGN
     halves = split(flats[0], target.accumulate) if splits else None
     scratch: tuple[Buffer, ...] = ()
-    body: list[Stmt] = []
-    plans: list[Plan] = []
+    writers = [writer] * len(flats)
     if halves is not None:
         scratch = (replace(halves.buffer, name=f"{target.output.name}.partial"),)
         places[halves.buffer.name] = Place(scratch[0], (1,))
         first = Target(target.agg, target.accumulate, target.accumulate, scratch[0], None)
-        opening = LoopWriter(places, first, writer.locals, prefix=".first")
-        plans.append(_plan(work, halves.partial, node, target.agg, divided=TASK))
-        body += opening.piece(halves.partial, plans[0])
-        flats = [halves.final]
-    later = [_plan(work, flat, node, target.agg) for flat in flats]
-    if threads and halves is None:
-        chosen = [parallel(flat, each) for flat, each in zip(flats, later, strict=True)]
+        writers = [LoopWriter(places, first, writer.locals, prefix=".first"), writer]
+        flats = [halves.partial, halves.final]
+    plans = [_plan(work, flat, node, target.agg) for flat in flats]
+    if halves is not None:
+        plans[0] = _plan(work, halves.partial, node, target.agg, divided=TASK)
+    elif threads:
+        chosen = [parallel(flat, each) for flat, each in zip(flats, plans, strict=True)]
         if None not in chosen:  # a register must not be shared by parallel and serial loops
-            pairs = zip(later, chosen, strict=True)
-            later = [replace(each, parallel=name) for each, name in pairs]
-    for flat, each in zip(flats, later, strict=True):
-        body += writer.piece(flat, each)
-    plans += later
-    lines = tuple(dict.fromkeys(str(each) for each in plans))
+            pairs = zip(plans, chosen, strict=True)
+            plans = [replace(each, parallel=name) for each, name in pairs]
+    wanted = wanted_for(work.schedule, kernel)
+    if isinstance(wanted, Loops):
+        most = _most_lanes(work, node)
+        plans = obey(kernel, wanted, plans, flats, target.agg, most)
+    body: list[Stmt] = []
+    for each, flat, chosen_plan in zip(writers, flats, plans, strict=True):
+        body += each.piece(flat, chosen_plan)
+    lines = (str(Loops.of(tuple(plans))),)
     lanes = max((each.lanes for each in plans), default=1)
     return special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
 
 
 def _tile(
-    work: _Lowering, flats: list[FlatPiece], target: Target, name: str
-) -> special.Body | None:
-    """A sum of products around a register tile, where the model finds one that pays."""
-    if "tile" in work.disable or work.core.vector_bytes == 0 or len(flats) != 1:
-        return None
-    problem = recognise(flats[0], target)
+    work: _Lowering, flats: list[FlatPiece], target: Target, contraction: str, name: str
+) -> special.Body | str:
+    """A sum of products around a register tile; else the reason why there is none."""
+    wanted = wanted_for(work.schedule, name)
+    if isinstance(wanted, Loops):
+        return "the schedule asks for plain loops"
+    reason: str | None = None
+    if "tile" in work.disable or work.core.vector_bytes == 0:
+        reason = "there are no tiles without vectors, or when the pass is switched off"
+    elif len(flats) != 1:
+        reason = "several pieces write the output"
+    problem = recognise(flats[0], target) if reason is None else reason
     if isinstance(problem, str):
-        return None
-    panels = work.panels.get(name)
-    plan = model.choose(problem, work.core, ahead=panels is not None)
+        return refuse(name, wanted, problem)
+    panels = work.panels.get(contraction)
+    ahead, limit = panels is not None, work.workspace_bytes
+    if wanted is None:
+        plan = model.choose(problem, work.core, ahead=ahead, workspace_bytes=limit)
+    else:
+        why = illegal(problem, wanted, work.core, ahead=ahead, workspace_bytes=limit)
+        plan = why or wanted
     if isinstance(plan, str):
-        return None
+        return refuse(name, wanted, plan)
+    work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
     places = flat_places(work.places)
     if panels is None:
         return TileWriter(problem, plan, places, target.output).body()
@@ -315,15 +366,21 @@ def _plan(
     agg: Aggregation,
     divided: str | None = None,
 ) -> Plan:
+    most = _most_lanes(work, node)
+    return Plan(None, 1, parallel=divided) if most == 0 else choose(flat, agg, most, divided)
+
+
+def _most_lanes(work: _Lowering, node: Contraction | Map) -> int:
+    """Lanes of a register for the widest type of a kernel; 0 without vectors."""
     if "vectorise" in work.disable or work.core.vector_bytes == 0:
-        return Plan(None, 1, parallel=divided)
+        return 0
     widest = max(
         (node.type.dtype, node.body.dtype),
         key=lambda dtype: max(dtype.bits, 32 if dtype.is_float else 8),
     )
     if widest in (F16, BF16):
         widest = F32
-    return choose(flat, agg, widest, work.core.vector_bytes, divided)
+    return work.core.lanes(widest.bytes)
 
 
 def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
@@ -344,10 +401,11 @@ def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
     header = (
         *(line for node in nodes for line in print_definition(node).splitlines()),
         f"sizes: {', '.join(f'{name}: {kind}' for name, kind in shapes.items())}",
-        *(f"schedule: {line}" for line in body.schedule),
+        *body.notes,
+        *(f"{SCHEDULE_LINE}{line}" for line in body.schedule),
         f"tilec {__version__}",
     )
-    name = f"{work.program.name}_{group.result.name}"
+    name = kernel_name(work.program, group)
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
     if "vectorise" not in work.disable:

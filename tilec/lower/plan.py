@@ -6,13 +6,12 @@ does lane by lane. They only have to rank the few loops of one kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
-from tilec.dtypes import DType
 from tilec.lower.flatten import FlatPiece, offsets
 from tilec.lower.pieces import Part
 from tilec.operations import OPERATIONS, Rule
+from tilec.schedule.values import Plan
 from tilec.tensor.forms import Axis, form_of
 from tilec.tensor.ir import Aggregation
 from tilec.tensor.scalar import Apply, Scalar, walk
@@ -32,37 +31,11 @@ _FOLD = 12.0
 _PREDICATE = 1.6
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The loop that becomes lanes.
-
-    Attributes:
-        vector: Name of the loop, None for scalar code.
-        lanes: Lanes of one register for the widest type in the kernel.
-        reduction: True when ``vector`` is a reduction loop (of part 0).
-        parallel: Output loop that is divided among threads; None for one thread.
-    """
-
-    vector: str | None
-    lanes: int
-    reduction: bool = False
-    parallel: str | None = None
-
-    def __str__(self) -> str:
-        kind = "reduction" if self.reduction else "output"
-        text = f"vector {self.vector} ({kind}), {self.lanes} lanes x up to {WIDE}"
-        text = "scalar" if self.vector is None else text
-        return text if self.parallel is None else f"{text}, parallel {self.parallel}"
-
-
-def choose(
-    flat: FlatPiece, agg: Aggregation, widest: DType, vector_bytes: int, divided: str | None = None
-) -> Plan:
-    """The cheapest loop by the model above; scalar code when no loop has two iterations.
+def choose(flat: FlatPiece, agg: Aggregation, lanes: int, divided: str | None = None) -> Plan:
+    """The cheapest loop for registers of ``lanes``; scalar code when no loop has two iterations.
 
     ``divided`` is a loop that is already divided among threads, so that it cannot become lanes.
     """
-    lanes = max(1, vector_bytes // widest.bytes)
     best = Plan(None, 1, parallel=divided)
     best_cost = _scalar_cost(flat)
     if any(part.divisible for part in flat.piece.parts):

@@ -72,7 +72,7 @@ def argsort(
     body = tuple(stmts)
     for axis, name in zip(reversed(line), reversed(names), strict=True):
         body = (For(name, build.const(0), build.const(shape[axis]), body),)
-    return Body(body, schedule=("odd-even merge network",))
+    return Body(body, notes=("sorted by an odd-even merge network",))
 
 
 class _Layer:

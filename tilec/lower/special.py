@@ -45,9 +45,10 @@ class Body:
     Attributes:
         statements: The loops.
         locals: Register buffers.
-        schedule: Lines for the kernel's header.
+        schedule: What was chosen for the loops, as text.
         lanes: Lanes of one register for the widest type in it.
         scratch: Buffers in the workspace that only this kernel uses.
+        notes: Further lines for the kernel's header.
     """
 
     statements: tuple[Stmt, ...]
@@ -55,6 +56,7 @@ class Body:
     schedule: tuple[str, ...] = ()
     lanes: int = 1
     scratch: tuple[Buffer, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def written(body: tuple[Stmt, ...]) -> set[str]:

@@ -125,7 +125,7 @@ def _arithmetic(core: Core, chains: int) -> _Probe:
     ]
     loop = For("step", build.const(0), build.const(steps), tuple(step))
     seeds = np.array([0.5, 0.25], np.float32)
-    body = [*start, loop]
+    body: list[Stmt] = [*start, loop]
     module = _module(core.threads, chains, lanes, Buffer("seed", VType(F32), 2), acc, body)
     return _Probe(module, 2.0 * core.threads * steps * chains * lanes, seeds)
 

@@ -20,6 +20,7 @@ from tilec.runtime.arrays import Array, spec_of, take
 from tilec.runtime.dispatch import Call, Recent, signature_by_value
 from tilec.runtime.outputs import take_outputs
 from tilec.runtime.spec import Spec
+from tilec.schedule.values import SCHEDULE_LINE, Schedule, parse_kernel
 
 if TYPE_CHECKING:
     from tilec.program.header import Header
@@ -110,6 +111,21 @@ class Executable:
     def stages(self) -> tuple[str, ...]:
         """What ``source`` can show, from the text to the code."""
         return ("tile", *self._engine.stages)
+
+    @property
+    def schedule(self) -> Schedule:
+        """What each kernel that has a choice does with its loops; none for the reference.
+
+        It can be printed, changed, and given to ``Function.compile``.
+        """
+        return Schedule.of(
+            {
+                kernel.name: parse_kernel(line.removeprefix(SCHEDULE_LINE))
+                for kernel in self.kernels
+                for line in kernel.header
+                if line.startswith(SCHEDULE_LINE)
+            }
+        )
 
     @property
     def memory(self) -> Memory:

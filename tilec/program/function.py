@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, spec_of, take
 from tilec.runtime.dispatch import Call, Recent, signature, signature_by_value
 from tilec.runtime.spec import Number, Spec, number_dtype
+from tilec.schedule.values import Schedule, as_schedule
 from tilec.source import Source
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Function:
         out: object = None,
         target: str | None = None,
         num_threads: int | None = None,
+        schedule: Schedule | str | None = None,
         **named: object,
     ) -> Any:
         """Compile for these arrays, unless that has been done before, and run.
@@ -105,6 +107,8 @@ class Function:
                 share memory with an input.
             target: What to run on; by default ``TILEC_TARGET``, else ``llvm``.
             num_threads: How many threads a kernel may use; by default all allowed cores.
+            schedule: What some kernels do with their loops, as ``Executable.schedule`` gives it, or
+                its text; by default what the cost model chooses.
             **named: Inputs by name.
 
         Returns:
@@ -114,7 +118,8 @@ class Function:
             UserError: an argument does not fit; nothing was written then.
         """
         values = arrays if not named else self._by_position(arrays, named)
-        call = self._calls.get(self._key(values, target, num_threads))
+        key = None if schedule is not None else self._key(values, target, num_threads)
+        call = self._calls.get(key)
         if call is not None:
             if out is not None:
                 if call.write(values, out):
@@ -123,7 +128,8 @@ class Function:
                 result = call(values)
                 if result is not None:
                     return result
-        return self._call_checked(arrays, out, target, num_threads, named)
+        wanted = None if schedule is None else as_schedule(schedule)
+        return self._call_checked(arrays, out, _Choice(target, num_threads, wanted), named)
 
     @property
     def name(self) -> str | None:
@@ -198,6 +204,7 @@ class Function:
         *specs: object,
         target: str | None = None,
         options: Options | None = None,
+        schedule: Schedule | str | None = None,
         observe: Observer | None = None,
         **named: object,
     ) -> Executable:
@@ -207,14 +214,18 @@ class Function:
             *specs: For each input an array, a ``Spec`` or a number.
             target: What to compile for; goes before ``options.target``.
             options: The options; by default those of the environment.
+            schedule: What some kernels do with their loops, as ``Executable.schedule`` gives it, or
+                its text; the cost model chooses for the others.
             observe: Called after each pass; nothing is taken from a cache then.
             **named: The same by name.
 
         Raises:
+            ScheduleError: the schedule cannot be read or followed; the message says why.
             UserError: sizes do not fit together, or the target cannot do it.
         """
         arguments = self._arguments(specs, named)
-        return self._compile(arguments, _options(options, target, None), observe)
+        wanted = None if schedule is None else as_schedule(schedule)
+        return self._compile(arguments, _options(options, target, None), wanted, observe)
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._passed))
@@ -251,8 +262,7 @@ class Function:
         self,
         given: tuple[object, ...],
         out: object,
-        target: str | None,
-        num_threads: int | None,
+        choice: _Choice,
         named: Mapping[str, object],
     ) -> object:
         values = self._in_order(given, named)
@@ -260,36 +270,43 @@ class Function:
             take(each.name, value, each.dtype)
             for each, value in zip(self._passed, values, strict=True)
         ]
-        options = _options(None, target, num_threads)
-        executable = self._executable(arrays, options)
+        options = _options(None, choice.target, choice.num_threads)
+        executable = self._executable(arrays, options, choice.schedule)
         numbers = plain_numbers(values)
         as_passed = all(
             array is value or at in numbers
             for at, (array, value) in enumerate(zip(arrays, values, strict=True))
         )
-        key = self._key(values, target, num_threads) if as_passed else None
+        known = as_passed and choice.schedule is None
+        key = self._key(values, choice.target, choice.num_threads) if known else None
         if key is not None:
             self._calls.put(key, executable.prepare([(at, self._names[at]) for at in numbers]))
         return executable.run(arrays, out)
 
-    def _executable(self, arrays: Sequence[Array], options: Options) -> Executable:
+    def _executable(
+        self, arrays: Sequence[Array], options: Options, schedule: Schedule | None
+    ) -> Executable:
         arguments = tuple(
             _argument(each, array) for each, array in zip(self._passed, arrays, strict=True)
         )
-        key = (arguments, options)
+        key = (arguments, options, schedule)
         found = self._executables.get(key)
         if found is None:
             with compiler_lock():  # threads that ask for the same code wait for one compilation
                 found = self._executables.get(key)
                 if found is None:
-                    found = self._compile(arguments, options, None)
+                    found = self._compile(arguments, options, schedule, None)
                     self._executables.put(key, found)
         return found
 
     def _compile(
-        self, arguments: Sequence[Argument], options: Options, observe: Observer | None
+        self,
+        arguments: Sequence[Argument],
+        options: Options,
+        schedule: Schedule | None,
+        observe: Observer | None,
     ) -> Executable:
-        recipe = self._recipe(arguments, options)
+        recipe = replace(self._recipe(arguments, options), schedule=schedule)
         made = engine(self._text, recipe, self._bound, observe)
         return Executable(self._text, recipe, self._bound, made)
 
@@ -348,6 +365,15 @@ class Function:
 
     def _title(self) -> str:
         return self.name or "the function"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What a call says about its compilation."""
+
+    target: str | None = None
+    num_threads: int | None = None
+    schedule: Schedule | None = None
 
 
 def _count(number: int) -> str:

@@ -25,6 +25,7 @@ from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.runtime.backend import Backend
 from tilec.runtime.spec import Spec
+from tilec.schedule.values import Schedule
 from tilec.target.core import Core, host_core, load
 from tilec.tensor.ir import Program, TensorType
 from tilec.tensor.printer import print_program
@@ -163,7 +164,11 @@ def _strides(recipe: Recipe) -> dict[str, tuple[int, ...]]:
 
 
 def lower_kernels(
-    program: Program, recipe: Recipe, hook: Hook, panels: Mapping[str, str] | None = None
+    program: Program,
+    recipe: Recipe,
+    hook: Hook,
+    panels: Mapping[str, str] | None = None,
+    schedule: Schedule | None = None,
 ) -> Part:
     """The kernels of a program; ``panels`` are its inputs that hold packed operands."""
     work = partial(
@@ -173,6 +178,8 @@ def lower_kernels(
         panels=panels,
         core=core_of(recipe.options),
         disable=recipe.options.disable,
+        schedule=schedule,
+        workspace_bytes=recipe.options.workspace_bytes,
         observe=_KernelHook(hook.observe),
     )
     return Part(program, hook.step("module", program.name, work, print_module, verify_module))
@@ -186,9 +193,10 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     split = split_constants(program, bound)
     prepared = _packed_ahead(split, recipe)
     if prepared is None:
-        main, once, constants = lower_kernels(split.main, recipe, hook), split.once, split.constants
+        main = lower_kernels(split.main, recipe, hook, schedule=recipe.schedule)
+        once, constants = split.once, split.constants
     else:
-        main = lower_kernels(prepared.program, recipe, hook, prepared.panels)
+        main = lower_kernels(prepared.program, recipe, hook, prepared.panels, recipe.schedule)
         given = tuple(value for value in program.inputs if value.name in bound)
         once = add_once(split, given, prepared.packs)
         constants = (*split.constants, *(pack.name for pack in prepared.packs))
@@ -208,7 +216,15 @@ def _packed_ahead(split: Split, recipe: Recipe) -> Prepared | None:
     core = core_of(recipe.options)
     places = input_places(split.main, _strides(recipe))
     constants = frozenset(split.constants)
-    prepared = prepare(split.main, constants, places, core, fuse="fuse" not in disabled)
+    prepared = prepare(
+        split.main,
+        constants,
+        places,
+        core,
+        fuse="fuse" not in disabled,
+        schedule=recipe.schedule,
+        workspace_bytes=recipe.options.workspace_bytes,
+    )
     return prepared if prepared.packs else None
 
 

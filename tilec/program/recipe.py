@@ -12,6 +12,7 @@ from tilec.runtime.backend import Backend
 from tilec.runtime.cache import digest
 from tilec.runtime.spec import Number, Spec
 from tilec.runtime.stamp import source_stamp
+from tilec.schedule.values import Schedule
 from tilec.source import Source
 from tilec.target.host import system_key
 from tilec.version import __version__
@@ -45,12 +46,14 @@ class Recipe:
         function: Name of the function, or None for the last of the text.
         arguments: All inputs, in the order of the header.
         options: The options.
+        schedule: What the caller wants of some kernels.
     """
 
     source: Source
     function: str | None
     arguments: tuple[Argument, ...]
     options: Options
+    schedule: Schedule | None = None
 
     def values(self) -> dict[str, Number]:
         """The numbers of the inputs that the program uses as sizes."""
@@ -78,7 +81,7 @@ class Recipe:
             backend.fingerprint(self.options),
             # Descriptions of processors are among the stamped sources.
             system_key() if self.options.cpu is None else "",
-            json.dumps([arguments, list(self.options.code_key())]),
+            json.dumps([arguments, list(self.options.code_key()), str(self.schedule or "")]),
             self.function or "",
             self.source.text,
         )

@@ -41,6 +41,7 @@ from tilec.runtime.container import (
     strings,
     unpack,
 )
+from tilec.schedule.values import Schedule
 from tilec.source import Source
 from tilec.version import __version__
 
@@ -76,7 +77,9 @@ def write(path: Path, given: Ingredients) -> None:
             "target": recipe.options.target,
             "disable": list(recipe.options.disable),
             "cpu": recipe.options.cpu or "",
+            "workspace_bytes": recipe.options.workspace_bytes,
         },
+        "schedule": str(recipe.schedule or ""),
     }
     blobs: dict[str, bytes] = {}
     if isinstance(given.engine, NativeEngine):
@@ -144,8 +147,17 @@ def _recipe(manifest: Manifest) -> tuple[Frontend, Recipe]:
             target=field(options, "target", str),
             disable=strings(options, "disable"),
             cpu=field(options, "cpu", str) or None,
+            workspace_bytes=field(options, "workspace_bytes", int),
         ),
+        _schedule(field(manifest, "schedule", str)),
     )
+
+
+def _schedule(text: str) -> Schedule | None:
+    try:
+        return Schedule.parse(text) if text else None
+    except UserError as error:
+        raise CacheError(error.message) from error
 
 
 def _argument_to_manifest(given: Argument) -> Manifest:

@@ -7,8 +7,16 @@ read from. Nothing is run.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import log2, prod
 
+from tilec.schedule.footprint import scratch_bytes
+from tilec.schedule.legal import (
+    WORKSPACE_BYTES,
+    illegal,
+    illegal_constraints,
+    illegal_vector,
+)
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
@@ -42,7 +50,13 @@ REDUCE_BLOCK = 384
 times, and the outputs are loaded and stored once per 384 FMAs."""
 
 
-def choose(problem: Product, core: Core, *, ahead: bool = False) -> Tiled | str:
+def choose(
+    problem: Product,
+    core: Core,
+    *,
+    ahead: bool = False,
+    workspace_bytes: int = WORKSPACE_BYTES,
+) -> Tiled | str:
     """The schedule, or the reason why the product is left to the plain loops.
 
     ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call.
@@ -50,36 +64,59 @@ def choose(problem: Product, core: Core, *, ahead: bool = False) -> Tiled | str:
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
     if total < MIN_WORK or not problem.reductions:
         return "too little work"
+    found, reason = candidates(problem, core, ahead, workspace_bytes)
+    best = min(found, key=lambda each: each.cycles, default=None)
+    return reason if best is None else best.plan
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A legal schedule and the cycles that the model gives it on one thread."""
+
+    plan: Tiled
+    cycles: float
+
+
+def candidates(
+    problem: Product, core: Core, ahead: bool, workspace_bytes: int
+) -> tuple[list[Candidate], str]:
+    """All schedules that the model considers, and why there are not more."""
     lanes = core.vector_bytes // problem.dtype.bytes
-    best: tuple[float, Tiled] | None = None
+    found: list[Candidate] = []
     reason = "no output loop has consecutive elements"
     for axis in problem.axes:
-        if axis.extent < lanes // 2 or problem.store.coefficient(axis.name) != 1:
+        why = illegal_vector(problem, axis)
+        if why is not None or axis.extent < lanes // 2:
+            reason = why or reason
             continue
-        operand, other = problem.split(axis.name) if _splits(problem, axis) else (None, None)
-        if operand is None or other is None:
-            reason = "every factor moves along the vector loop"
-            continue
+        operand, other = problem.split(axis.name)
         for row in (*_row_axes(problem, axis, operand, other), None):
-            if not _supported(problem, axis, row):
-                reason = "a constraint couples loops that a tile cannot follow"
-                continue
-            if row is None and operand.steps(axis.name) != (1,):
-                reason = "nothing would reuse a packed operand"
+            why = illegal_constraints(problem, axis, row)
+            if why is None and row is None and operand.steps(axis.name) != (1,):
+                why = "nothing would reuse a packed operand"
+            if why is not None:
+                reason = why
                 continue
             for rows, vectors in _tiles(core):
                 if row is None and rows > 1:
                     continue
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
-                cost = _cycles(problem, core, axis, row, other, plan)
-                if best is None or cost < best[0]:
-                    best = cost, plan
-    return reason if best is None else best[1]
+                if scratch_bytes(problem, plan, core.threads) > workspace_bytes:
+                    plan = replace(plan, pack_row=False, row_block=0)
+                why = illegal(problem, plan, core, ahead=ahead, workspace_bytes=workspace_bytes)
+                if why is not None:
+                    reason = why
+                    continue
+                found.append(Candidate(plan, _cycles(problem, core, axis, row, other, plan)))
+    return found, reason
 
 
-def _splits(problem: Product, axis: Axis) -> bool:
-    moving = [f for f in problem.factors if f.moves(axis.name)]
-    return 0 < len(moving) < len(problem.factors)
+def cycles(problem: Product, core: Core, plan: Tiled) -> float:
+    """The cycles that the model gives a legal schedule on one thread."""
+    axes = {axis.name: axis for axis in problem.axes}
+    row = None if plan.row is None else axes[plan.row]
+    _, other = problem.split(plan.vector)
+    return _cycles(problem, core, axes[plan.vector], row, other, plan)
 
 
 def _row_axes(problem: Product, vector: Axis, operand: Operand, other: Operand) -> list[Axis]:
@@ -88,25 +125,6 @@ def _row_axes(problem: Product, vector: Axis, operand: Operand, other: Operand) 
         for a in problem.axes
         if a is not vector and other.moves(a.name) and not operand.moves(a.name) and a.extent > 1
     ]
-
-
-def _supported(problem: Product, vector: Axis, row: Axis | None) -> bool:
-    """Whether the tile writer can follow the constraints under this choice."""
-    reductions = {a.name for a in problem.reductions}
-    outputs = {a.name for a in problem.axes}
-    for form in problem.constraints:
-        names = {name for name, _ in form.terms}
-        if vector.name in names or not names & reductions:
-            return False
-        if row is not None and row.name in names:
-            if (names & outputs) - {row.name}:
-                return False
-            extents = [a.extent for a in problem.reductions if a.name in names]
-            if prod(extents) > 32:
-                return False
-        elif problem.reductions[-1].name in names and len(problem.reductions) == 1:
-            return False
-    return True
 
 
 def _tiles(core: Core) -> list[tuple[int, int]]:

@@ -1,8 +1,29 @@
-"""A schedule of one contraction: which loops become what, as a value that prints and parses."""
+"""Schedules as values: what kernels do with their loops, printed, parsed, stored, given back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+from tilec.errors import ScheduleError
+
+SCHEDULE_LINE: Final = "schedule: "
+"""How the line of a kernel's header begins that has its schedule."""
+
+_NAME: Final = r"[A-Za-z_.][\w.']*"
+_TILE: Final = re.compile(rf"tile ({_NAME}|-)=(\d+) ({_NAME})=(\d+)x(\d+)")
+_PACK: Final = re.compile(rf"pack ({_NAME}(?:,{_NAME})?)( ahead)?")
+_REDUCE: Final = re.compile(r"reduce block (\d+)")
+_ROWS: Final = re.compile(r"row block (\d+)")
+_TASKS: Final = re.compile(rf"(\d+) tasks over ({_NAME})")
+_VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
+_PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
+_TILED_HELP: Final = (
+    "a tile is written like 'tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j'"
+)
+_PLAIN_HELP: Final = "loops are written like 'vector j=16, parallel i', or 'scalar'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +70,249 @@ class Tiled:
         if self.parallel is not None:
             parts.append(f"{self.tasks} tasks over {self.parallel}")
         return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The loop that becomes lanes, where there is no register tile.
+
+    Attributes:
+        vector: Name of the loop, None for scalar code.
+        lanes: Lanes of one register for the widest type in the kernel.
+        reduction: True when ``vector`` is a reduction loop (of part 0).
+        parallel: Output loop that is divided among threads; None for one thread.
+    """
+
+    vector: str | None
+    lanes: int
+    reduction: bool = False
+    parallel: str | None = None
+
+    def __str__(self) -> str:
+        kind = " reduction" if self.reduction else ""
+        text = "scalar" if self.vector is None else f"vector {self.vector}={self.lanes}{kind}"
+        return text if self.parallel is None else f"{text}, parallel {self.parallel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """Schedule of a kernel of plain loops.
+
+    Attributes:
+        plans: One per piece of the kernel, in order; a single one holds for all pieces.
+    """
+
+    plans: tuple[Plan, ...]
+
+    @staticmethod
+    def of(plans: tuple[Plan, ...]) -> Loops:
+        """The schedule with these plans in its shortest form."""
+        return Loops(plans[:1] if len(set(plans)) == 1 else plans)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.plans))
+
+
+KernelSchedule: TypeAlias = Tiled | Loops
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule(Mapping[str, KernelSchedule]):
+    """Schedules of kernels, by the kernels' names.
+
+    A schedule need not name all kernels of a program: the others get what the cost model chooses.
+    The name ``""`` stands for the only kernel of a program.
+
+    Attributes:
+        entries: Names and schedules, in the order of the kernels.
+    """
+
+    entries: tuple[tuple[str, KernelSchedule], ...]
+
+    @staticmethod
+    def of(kernels: Mapping[str, KernelSchedule]) -> Schedule:
+        """The schedule with these entries."""
+        return Schedule(tuple(kernels.items()))
+
+    @staticmethod
+    def parse(text: str) -> Schedule:
+        """Read what ``str`` gives: a line ``kernel: schedule`` for each kernel.
+
+        Raises:
+            ScheduleError: a line cannot be read.
+        """
+        found: dict[str, KernelSchedule] = {}
+        for line in filter(None, map(str.strip, text.splitlines())):
+            before, colon, after = line.partition(":")
+            name, value = (before.strip(), after.strip()) if colon else ("", line)
+            if name in found:
+                raise ScheduleError(f"the kernel {name!r} is scheduled twice")
+            found[name] = parse_kernel(value)
+        return Schedule.of(found)
+
+    @staticmethod
+    def from_json(facts: object) -> Schedule:
+        """Read what ``as_json`` gives.
+
+        Raises:
+            ScheduleError: a field is missing, unknown or of the wrong type.
+        """
+        if not isinstance(facts, Mapping):
+            raise ScheduleError("a schedule in JSON is an object with a member for each kernel")
+        kernels = cast("Mapping[str, object]", facts)
+        return Schedule.of({name: _kernel_from_json(name, kernels[name]) for name in kernels})
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, by kernel."""
+        return {name: _kernel_as_json(value) for name, value in self.entries}
+
+    def __getitem__(self, name: str) -> KernelSchedule:
+        for key, value in self.entries:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {value}" if name else str(value) for name, value in self.entries)
+
+
+def as_schedule(given: object) -> Schedule:
+    """A schedule that a caller gave: as a value, as text, or as kernels by name.
+
+    Raises:
+        ScheduleError: it is none of these.
+    """
+    if isinstance(given, Schedule):
+        return given
+    if isinstance(given, str):
+        return Schedule.parse(given)
+    if isinstance(given, Tiled | Loops):
+        return Schedule((("", given),))
+    if isinstance(given, Plan):
+        return Schedule((("", Loops((given,))),))
+    raise ScheduleError(
+        f"a schedule is a tilec.Schedule or its text, not a {type(given).__name__}",
+        help="Executable.schedule has one to start from",
+    )
+
+
+def parse_kernel(text: str) -> KernelSchedule:
+    """Read the schedule of one kernel.
+
+    Raises:
+        ScheduleError: it cannot be read; the message names the part.
+    """
+    if text.startswith("tile "):
+        return _parse_tiled(text)
+    return Loops(tuple(_parse_plan(part.strip()) for part in text.split(";")))
+
+
+def _parse_tiled(text: str) -> Tiled:
+    head, *parts = (part.strip() for part in text.split(", "))
+    match = _TILE.fullmatch(head)
+    if match is None:
+        raise ScheduleError(f"the tile {head!r} cannot be read", help=_TILED_HELP)
+    row, rows, vector, vectors, lanes = match.groups()
+    values: dict[str, Any] = {"row": None if row == "-" else row, "vector": vector}
+    values |= {"rows": int(rows), "vectors": int(vectors), "lanes": int(lanes)}
+    for part in parts:
+        _add_part(values, part)
+    return Tiled(**values)
+
+
+def _add_part(values: dict[str, Any], part: str) -> None:
+    """Read one part of a tile; a part that comes twice is an error."""
+    added: dict[str, Any]
+    if match := _PACK.fullmatch(part):
+        names = match.group(1).split(",")
+        for name in names:
+            if name not in (values["vector"], values["row"]):
+                raise ScheduleError(
+                    f"{part!r}: {name} is no loop of the tile",
+                    help=f"what moves along {values['vector']} can be packed"
+                    + (f", or along {values['row']}" if values["row"] else ""),
+                )
+        added = {"pack_vector": values["vector"] in names, "pack_row": values["row"] in names}
+        added["ahead"] = match.group(2) is not None
+    elif match := _REDUCE.fullmatch(part):
+        added = {"reduce_block": int(match.group(1))}
+    elif match := _ROWS.fullmatch(part):
+        added = {"row_block": int(match.group(1))}
+    elif match := _TASKS.fullmatch(part):
+        added = {"tasks": int(match.group(1)), "parallel": match.group(2)}
+    else:
+        raise ScheduleError(f"the part {part!r} of a tile cannot be read", help=_TILED_HELP)
+    if added.keys() & values.keys():
+        raise ScheduleError(f"the part {part!r} is given twice")
+    values |= added
+
+
+def _parse_plan(text: str) -> Plan:
+    head, *parts = (part.strip() for part in text.split(", "))
+    parallel = None
+    for part in parts:
+        match = _PARALLEL.fullmatch(part)
+        if match is None or parallel is not None:
+            raise ScheduleError(f"the part {part!r} of loops cannot be read", help=_PLAIN_HELP)
+        parallel = match.group(1)
+    if head == "scalar":
+        return Plan(None, 1, parallel=parallel)
+    match = _VECTOR.fullmatch(head)
+    if match is None:
+        raise ScheduleError(f"the schedule {head!r} cannot be read", help=_PLAIN_HELP)
+    vector, lanes, reduction = match.groups()
+    return Plan(vector, int(lanes), reduction is not None, parallel)
+
+
+def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
+    match value:
+        case Tiled():
+            return {"kind": "tile", **asdict(value)}
+        case Loops():
+            return {"kind": "loops", "plans": [asdict(plan) for plan in value.plans]}
+
+
+def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
+    values = dict(_object(name, facts))
+    kind = values.pop("kind", None)
+    if kind == "tile":
+        return _record(Tiled, name, values)
+    if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
+        raise ScheduleError(f"{name}.kind is {kind!r}", help="it is 'tile', or 'loops' with plans")
+    plans = cast("list[object]", values["plans"])
+    if not plans:
+        raise ScheduleError(f"{name}.plans is empty")
+    found = {f"{name}.plans[{at}]": each for at, each in enumerate(plans)}
+    read = (_record(Plan, where, _object(where, each)) for where, each in found.items())
+    return Loops(tuple(read))
+
+
+_Record = TypeVar("_Record", Tiled, Plan)
+
+
+def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:
+    """A dataclass of numbers, flags and names, with every field checked."""
+    known = {item.name: str(item.type) for item in fields(kind)}
+    for field in values:
+        if field not in known:
+            raise ScheduleError(f"{name}.{field}: there is no such field")
+    required = ("lanes", "row", "rows", "vector", "vectors")
+    for field in (name for name in required if name in known and name not in values):
+        raise ScheduleError(f"{name}.{field} is missing")
+    wanted = {"int": (int,), "bool": (bool,), "str": (str,), "str | None": (str, type(None))}
+    for field, value in values.items():
+        if type(value) not in wanted[known[field]]:
+            raise ScheduleError(f"{name}.{field} is {value!r}, but it is of type {known[field]}")
+    return kind(**cast("dict[str, Any]", dict(values)))
+
+
+def _object(name: str, facts: object) -> Mapping[str, object]:
+    if not isinstance(facts, Mapping):
+        raise ScheduleError(f"{name} is {facts!r}, which is no object")
+    return cast("Mapping[str, object]", facts)

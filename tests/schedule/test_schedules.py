@@ -1,0 +1,171 @@
+"""Schedules given by callers: obeyed, or refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import tilec
+from tilec import Options, ScheduleError, Spec, Tiled
+
+MATMUL = "function (A[M, K], B[K, N]) -> (C) { C[i, j : M, N] = +(A[i, k] * B[k, j]); }"
+CONV = """function (I[H, W, C], F[R, S, C, D]) -> (O) {
+  O[h, w, d : H, W, D] = +(I[h + r - 1, w + s - 1, c] * F[r, s, c, d]);
+}"""
+SPECS = Spec((40, 50)), Spec((50, 70))
+CPU = Options(cpu="cascadelake")  # what is legal depends on the processor
+
+Array = NDArray[Any]
+
+
+def schedule_of(text: str, *specs: Spec, schedule: str | None = None) -> str:
+    executable = tilec.function(text).compile(*specs, options=CPU, schedule=schedule)
+    return str(executable.schedule)
+
+
+def matrices() -> tuple[Array, Array]:
+    random = np.random.default_rng(3)
+    a = random.integers(-3, 4, SPECS[0].shape).astype(np.float32)
+    return a, random.integers(-3, 4, SPECS[1].shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "tile i=3 j=1x4",
+        "tile i=3 j=2x4, pack j",
+        "tile i=5 j=2x4, pack j,i, reduce block 7, row block 11, 3 tasks over j",
+        "tile i=5 j=1x2, pack i, reduce block 50, 2 tasks over i",
+        "tile -=1 j=3x4",
+        "vector j=4",
+        "vector k=4 reduction, parallel i",
+        "vector i=2, parallel j",
+        "scalar",
+    ],
+)
+def test_a_schedule_is_obeyed(schedule: str) -> None:
+    a, b = matrices()
+    f = tilec.function(MATMUL)
+    executable = f.compile(a, b, schedule=schedule)
+    (given,) = executable.schedule.values()
+    assert str(given) == schedule
+    np.testing.assert_array_equal(executable(a, b), a @ b)
+    np.testing.assert_array_equal(f(a, b, schedule=schedule), a @ b)
+    # What an executable says, it takes.
+    assert f.compile(a, b, schedule=executable.schedule).schedule == executable.schedule
+
+
+def test_the_chosen_schedule_is_a_value() -> None:
+    f = tilec.function(MATMUL)
+    executable = f.compile(*SPECS)
+    (chosen,) = executable.schedule.values()
+    assert isinstance(chosen, Tiled)
+    again = f.compile(*SPECS, schedule=executable.schedule)
+    assert again.source("kernel") == executable.source("kernel")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        ("tile i=4 x=2x16", "there is no output loop x; the output loops are i, j"),
+        ("tile j=4 i=2x16", "the output does not have unit stride along i"),
+        ("tile i=30 j=2x16", "30 rows and 2 vectors needs 63 registers, but there are 32"),
+        ("tile i=41 j=1x2", "the tile has 41 rows, but the loop i has 40"),
+        ("tile -=2 j=1x16", "the tile has 2 rows, but without a row loop there is 1"),
+        ("tile i=4 j=2x12", "a vector has 12 lanes, but they are a power of two from 2 to 16"),
+        ("tile i=4 j=2x32", "a vector has 32 lanes"),
+        ("tile i=4 j=0x16", "a tile has at least one row and one vector"),
+        ("tile i=4 j=2x16, row block 8", "a row block is of packed rows"),
+        ("tile i=4 j=2x16, pack j ahead", "is no constant that could be packed ahead"),
+        ("tile i=4 j=2x16, 2 tasks over k", "there is no output loop k"),
+        ("vector q=4", "there is no output loop q; the output loops are i, j"),
+        ("vector i=4 reduction", "there is no reduction loop i; there are k"),
+        ("vector j=3", "a vector has 3 lanes"),
+        ("vector j=4, parallel j", "only when it is alone"),
+        ("vector j=4, parallel k", "there is no output loop k to divide"),
+        ("scalar; scalar", "it has 2 loops for 1 pieces"),
+    ],
+)
+def test_an_illegal_schedule_is_refused(schedule: str, reason: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        schedule_of(MATMUL, *SPECS, schedule=schedule)
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "schedule", "reason"),
+    [
+        (
+            "function (A[M, K], B[N, K]) -> (C) { C[i, j : M, N] = +(A[i, k] * B[j, k]); }",
+            "tile i=4 j=1x4",
+            "the operand along j does not have unit stride, so it has to be packed",
+        ),
+        (
+            "function (A[M, K], B[K, N]) -> (C) { C[i, j : M, N] = +(A[i, k] * exp(B[k, j])); }",
+            "tile i=4 j=1x4",
+            "the operand along j has arithmetic, so it has to be packed",
+        ),
+        (
+            "function (A[M, K], B[K, N]) -> (C) { C[i, j : M, N] = >(A[i, k] * B[k, j]); }",
+            "tile i=4 j=1x4",
+            "not a sum of f32 or f64 values",
+        ),
+    ],
+)
+def test_other_programs(text: str, schedule: str, reason: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        schedule_of(text, Spec((40, 40)), Spec((40, 40)), schedule=schedule)
+    assert reason in caught.value.message
+
+
+def test_constraints_forbid_packed_rows_and_blocks() -> None:
+    specs = Spec((9, 9, 8)), Spec((3, 3, 8, 32))
+    for part, reason in [("pack w", "cannot be packed"), ("reduce block 4", "cannot be cut")]:
+        with pytest.raises(ScheduleError, match=reason):
+            schedule_of(CONV, *specs, schedule=f"tile w=3 d=1x16, {part}")
+
+
+def test_the_workspace_is_limited() -> None:
+    tight = Options(cpu="cascadelake", workspace_bytes=1 << 12)
+    f = tilec.function(MATMUL)
+    specs = Spec((512, 512)), Spec((512, 512))
+    with pytest.raises(ScheduleError, match="more than the limit of 4096"):
+        f.compile(*specs, options=tight, schedule="tile i=14 j=2x16, pack j")
+    chosen = f.compile(*specs, options=tight).schedule
+    assert "pack" not in str(chosen)
+
+
+def test_names_of_kernels() -> None:
+    two = "function (A[N, N], B[N, N]) -> (C, D) {\n"
+    two += "  C[i, j : N, N] = +(A[i, k] * B[k, j]); D[j : N] = +(C[i, j]);\n}"
+    specs = Spec((40, 40)), Spec((40, 40))
+    f = tilec.function(two)
+    names = list(f.compile(*specs).schedule)
+    assert len(names) == 2
+    one = f.compile(*specs, schedule=f"{names[0]}: scalar").schedule
+    assert str(one[names[0]]) == "scalar"
+    assert str(one[names[1]]) != "scalar"
+    with pytest.raises(ScheduleError, match="there is no kernel nobody"):
+        f.compile(*specs, schedule="nobody: scalar")
+    with pytest.raises(ScheduleError, match="does not say for which of 2 kernels"):
+        f.compile(*specs, schedule="scalar")
+
+
+def test_packed_ahead_by_schedule() -> None:
+    a, b = matrices()
+    f = tilec.function(MATMUL).bind(B=b)
+    np.testing.assert_array_equal(f(a, schedule="tile i=3 j=1x4, pack j"), a @ b)
+    np.testing.assert_array_equal(f(a, schedule="tile i=3 j=1x4"), a @ b)
+    ahead = f.compile(a, schedule="tile i=3 j=2x4, pack j ahead")
+    assert "ahead" in str(ahead.schedule)
+    np.testing.assert_array_equal(ahead(a), a @ b)
+
+
+def test_a_saved_executable_keeps_its_schedule(tmp_path: Path) -> None:
+    executable = tilec.function(MATMUL).compile(*SPECS, schedule="tile i=3 j=1x4")
+    executable.save(tmp_path / "e")
+    assert tilec.load(tmp_path / "e").schedule == executable.schedule

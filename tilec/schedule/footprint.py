@@ -1,0 +1,33 @@
+"""How much memory the packed copies of a schedule take."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tilec.schedule.product import Product
+from tilec.schedule.values import Tiled
+
+LINE_BYTES = 64
+
+
+def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
+    """Bytes of packed copies of all threads, each of which has its own."""
+    dtype = problem.dtype.bytes
+    inner = problem.reductions[-1].extent
+    steps = prod(axis.extent for axis in problem.reductions[:-1])
+    steps *= min(plan.reduce_block or inner, inner)
+    extents = {axis.name: axis.extent for axis in problem.axes}
+    width = plan.lanes * plan.vectors
+    total = 0
+    if plan.pack_vector and not plan.ahead:
+        panels = -(-extents[plan.vector] // width) if plan.pack_row else 1
+        if plan.parallel == plan.vector:
+            panels = -(-panels // plan.tasks)
+        total += panels * steps * width * dtype
+    if plan.pack_row and plan.row is not None:
+        # Rows are kept a whole, odd number of cache lines apart.
+        row = (-(-steps * dtype // LINE_BYTES) | 1) * LINE_BYTES
+        total += min(max(plan.row_block, plan.rows) or 1, extents[plan.row] + plan.rows) * row
+        if not plan.row_block:
+            total += max(0, extents[plan.row] - plan.rows) * row
+    return total * (1 if plan.parallel is None else threads)

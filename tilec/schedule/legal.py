@@ -1,0 +1,173 @@
+"""Which schedules of a product can be followed, and why the others cannot."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tilec.schedule.footprint import scratch_bytes
+from tilec.schedule.product import Operand, Product
+from tilec.schedule.values import Tiled
+from tilec.target.core import Core
+from tilec.tensor.forms import Axis
+
+WORKSPACE_BYTES = 32 << 20
+"""Scratch memory of a kernel, all threads together, unless the options say otherwise."""
+
+_BORDER_STEPS = 32
+"""Steps that the border of a tile may unroll."""
+
+
+def illegal(
+    problem: Product,
+    plan: Tiled,
+    core: Core,
+    *,
+    ahead: bool = False,
+    workspace_bytes: int = WORKSPACE_BYTES,
+) -> str | None:
+    """Why a schedule cannot be followed; None when it can.
+
+    Args:
+        problem: The sum of products.
+        plan: The schedule.
+        core: The target.
+        ahead: Whether the vector operand is a constant that is packed before the call.
+        workspace_bytes: Limit of scratch memory.
+    """
+    return (
+        _illegal_loops(problem, plan)
+        or _illegal_tile(problem, plan, core)
+        or _illegal_packing(problem, plan, ahead)
+        or _illegal_blocks(problem, plan)
+        or _illegal_workspace(problem, plan, core, workspace_bytes)
+    )
+
+
+def illegal_vector(problem: Product, axis: Axis) -> str | None:
+    """Why an output loop cannot become lanes."""
+    name = axis.name
+    if problem.store.coefficient(name) != 1:
+        return f"the output does not have unit stride along {name}"
+    moving = [factor for factor in problem.factors if factor.moves(name)]
+    if not moving:
+        return f"no factor moves along {name}"
+    if len(moving) == len(problem.factors):
+        return f"every factor moves along {name}"
+    return None
+
+
+def illegal_row(problem: Product, vector: Axis, row: Axis, moving: Operand) -> str | None:
+    """Why an output loop cannot be unrolled beside the vector loop."""
+    _, still = problem.split(vector.name)
+    if row.name == vector.name:
+        return f"{row.name} is both loops of the tile"
+    if moving.moves(row.name):
+        return f"the operand along {vector.name} moves along {row.name}, too"
+    if not still.moves(row.name):
+        return f"no operand moves along {row.name} alone"
+    return None
+
+
+def illegal_constraints(problem: Product, vector: Axis, row: Axis | None) -> str | None:
+    """Why tiles cannot follow the constraints on the index points."""
+    reductions = {a.name for a in problem.reductions}
+    outputs = {a.name for a in problem.axes}
+    for form in problem.constraints:
+        names = {name for name, _ in form.terms}
+        if vector.name in names:
+            return f"a constraint binds the loop {vector.name}"
+        if not names & reductions:
+            return "a constraint binds output loops alone"
+        if row is not None and row.name in names:
+            if (names & outputs) - {row.name}:
+                return f"a constraint couples {row.name} with other output loops"
+            if prod(a.extent for a in problem.reductions if a.name in names) > _BORDER_STEPS:
+                return f"the border along {row.name} has too many steps to unroll"
+        elif problem.reductions[-1].name in names and len(problem.reductions) == 1:
+            return "a constraint binds the only reduction loop"
+    return None
+
+
+def _illegal_loops(problem: Product, plan: Tiled) -> str | None:
+    axes = {axis.name: axis for axis in problem.axes}
+    if not problem.reductions:
+        return "there is no reduction loop"
+    for name in (plan.vector, plan.row, plan.parallel):
+        if name is not None and name not in axes:
+            known = ", ".join(axes)
+            return f"there is no output loop {name}; the output loops are {known}"
+    vector, row = axes[plan.vector], None if plan.row is None else axes[plan.row]
+    reason = illegal_vector(problem, vector)
+    if reason is None and row is not None:
+        moving, _ = problem.split(vector.name)
+        reason = illegal_row(problem, vector, row, moving)
+    return reason or illegal_constraints(problem, vector, row)
+
+
+def _illegal_tile(problem: Product, plan: Tiled, core: Core) -> str | None:
+    most = core.vector_bytes // problem.dtype.bytes
+    if not 2 <= plan.lanes <= most or plan.lanes & (plan.lanes - 1):
+        return f"a vector has {plan.lanes} lanes, but they are a power of two from 2 to {most}"
+    if plan.vectors < 1 or plan.rows < 1:
+        return "a tile has at least one row and one vector"
+    high = next((axis.extent for axis in problem.axes if axis.name == plan.row), 1)
+    if plan.rows > high:
+        where = f"the loop {plan.row} has {high}" if plan.row else "without a row loop there is 1"
+        return f"the tile has {plan.rows} rows, but {where}"
+    needed = plan.rows * plan.vectors + plan.vectors + 1
+    if needed > core.registers:
+        return (
+            f"a tile of {plan.rows} rows and {plan.vectors} vectors needs {needed} registers, "
+            f"but there are {core.registers}"
+        )
+    return None
+
+
+def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
+    moving, _ = problem.split(plan.vector)
+    if not plan.pack_vector:
+        if not moving.is_read:
+            return f"the operand along {plan.vector} has arithmetic, so it has to be packed"
+        if moving.steps(plan.vector) != (1,):
+            return (
+                f"the operand along {plan.vector} does not have unit stride, so it has to be packed"
+            )
+    if plan.ahead and not plan.pack_vector:
+        return f"what is made ahead is packed: 'pack {plan.vector} ahead'"
+    if plan.ahead and not ahead:
+        return f"the operand along {plan.vector} is no constant that could be packed ahead"
+    if plan.pack_row and plan.row is None:
+        return "there is no row loop to pack"
+    if plan.pack_row and problem.constraints:
+        return f"rows along {plan.row} cannot be packed where constraints leave points out"
+    return None
+
+
+def _illegal_blocks(problem: Product, plan: Tiled) -> str | None:
+    if min(plan.reduce_block, plan.row_block) < 0 or plan.tasks < 1:
+        return "blocks are not negative, and there is at least one task"
+    if plan.row_block and not plan.pack_row:
+        return "a row block is of packed rows, and the rows are not packed"
+    if plan.tasks > 1 and plan.parallel is None:
+        return f"{plan.tasks} tasks need a loop to be divided"
+    if not plan.reduce_block:
+        return None
+    if plan.ahead:
+        return "panels that are made ahead hold all steps: there is no reduce block"
+    if problem.constraints:
+        return "a reduction with constraints cannot be cut into blocks"
+    if problem.stored != problem.dtype:
+        return (
+            f"partial sums are {problem.dtype.name}, but the output holds {problem.stored.name}: "
+            "the reduction cannot be cut"
+        )
+    return None
+
+
+def _illegal_workspace(
+    problem: Product, plan: Tiled, core: Core, workspace_bytes: int
+) -> str | None:
+    needed = scratch_bytes(problem, plan, core.threads)
+    if needed <= workspace_bytes:
+        return None
+    return f"packed copies take {needed} bytes, more than the limit of {workspace_bytes}"
