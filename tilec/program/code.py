@@ -40,7 +40,8 @@ class Facts:
         constants: Names of the inputs that follow them and are known beforehand.
         outputs: Name and type of each output.
         kernels: The kernels in the order in which they run.
-        workspace_bytes: Scratch memory of one call.
+        workspace_bytes: Intermediate results of one call.
+        scratch_bytes: Packed copies of one kernel at most, those of all threads.
         constants_bytes: Constants that are part of the code.
     """
 
@@ -50,6 +51,7 @@ class Facts:
     outputs: tuple[tuple[str, Spec], ...]
     kernels: tuple[KernelFacts, ...]
     workspace_bytes: int
+    scratch_bytes: int
     constants_bytes: int
 
 
@@ -151,6 +153,7 @@ def _facts_to_manifest(facts: Facts) -> Manifest:
         "outputs": [{"name": name, **spec_to_manifest(spec)} for name, spec in facts.outputs],
         "kernels": [{"name": k.name, "header": list(k.header)} for k in facts.kernels],
         "workspace_bytes": facts.workspace_bytes,
+        "scratch_bytes": facts.scratch_bytes,
         "constants_bytes": facts.constants_bytes,
     }
 
@@ -169,5 +172,6 @@ def _facts_from_manifest(item: Manifest) -> Facts:
             for kernel in objects(item, "kernels")
         ),
         workspace_bytes=field(item, "workspace_bytes", int),
+        scratch_bytes=field(item, "scratch_bytes", int),
         constants_bytes=field(item, "constants_bytes", int),
     )

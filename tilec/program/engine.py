@@ -120,7 +120,8 @@ class NativeEngine:
     @property
     def workspace_bytes(self) -> int:
         """See ``Engine``."""
-        return self.code.main.facts.workspace_bytes
+        facts = self.code.main.facts
+        return facts.workspace_bytes + facts.scratch_bytes
 
     @property
     def constants_bytes(self) -> int:

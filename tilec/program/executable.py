@@ -24,6 +24,7 @@ from tilec.schedule.values import SCHEDULE_LINE, Schedule, parse_kernel
 
 if TYPE_CHECKING:
     from tilec.program.header import Header
+    from tilec.schedule.explain import Explanation
 
 _KEPT_CALLS: Final = 16
 
@@ -35,7 +36,8 @@ class Memory:
     Attributes:
         inputs: The arrays that callers pass.
         outputs: The results.
-        workspace: Scratch memory; each call that runs at the same time has its own.
+        workspace: Intermediate results and packed copies, those of all threads; each call that
+            runs at the same time has its own.
         constants: What is known beforehand: bound inputs, or what was made of them, and tables.
     """
 
@@ -150,6 +152,24 @@ class Executable:
                 help=f"the stages are {', '.join(self.stages)}",
             )
         return self._header.text if stage == "tile" else self._engine.source(stage)
+
+    @public
+    def explain(self, *, what_if: str | None = None, measure: bool = True) -> Explanation:
+        """Say why each kernel takes the time it takes; ``print`` shows it.
+
+        The program is compiled again for that, and each kernel runs by itself on made-up numbers.
+
+        Args:
+            what_if: Another size of the register tile, such as ``i=6,j=64``.
+            measure: False runs nothing.
+
+        Raises:
+            ScheduleError: there can be no such tile.
+            ArgumentError: the target has no kernels.
+        """
+        from tilec.program.explain import explain  # loads the compiler
+
+        return explain(self._frontend, self._recipe, what_if=what_if, measure=measure)
 
     @public
     def save(self, path: str | PathLike[str]) -> None:

@@ -9,13 +9,15 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from tilec.errors import ArgumentError
-from tilec.kernel.ir import Kernel, Module
+from tilec.kernel.ir import For, Kernel, LoopKind, Module, Scope
 from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
 from tilec.lang.lower import lower
 from tilec.lower.ahead import Prepared, prepare
+from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import input_places, lower_program
+from tilec.lower.walk import statements
 from tilec.options import Options
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.frontend import Frontend
@@ -102,10 +104,11 @@ class _KernelHook:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A tensor program and its kernels."""
+    """A tensor program, its kernels and how they were scheduled."""
 
     program: Program
     module: Module
+    decisions: tuple[Decision, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ def lower_kernels(
     schedule: Schedule | None = None,
 ) -> Part:
     """The kernels of a program; ``panels`` are its inputs that hold packed operands."""
+    decisions: list[Decision] = []
     work = partial(
         lower_program,
         program,
@@ -181,8 +185,10 @@ def lower_kernels(
         schedule=schedule,
         workspace_bytes=recipe.options.workspace_bytes,
         observe=_KernelHook(hook.observe),
+        decide=decisions.append,
     )
-    return Part(program, hook.step("module", program.name, work, print_module, verify_module))
+    module = hook.step("module", program.name, work, print_module, verify_module)
+    return Part(program, module, tuple(decisions))
 
 
 def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
@@ -239,7 +245,7 @@ def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Comp
             partial(backend.compile, part.module, options),
             lambda _: backend.text(part.module, backend.stages[-1], options),
         )
-        return Code(_facts(part, constants), binary, backend, options)
+        return Code(_facts(part, constants, core_of(options)), binary, backend, options)
 
     return Compiled(
         main=code(built.main, built.constants),
@@ -252,7 +258,7 @@ def core_of(options: Options) -> Core:
     return host_core() if options.cpu is None else load(options.cpu)
 
 
-def _facts(part: Part, constants: tuple[str, ...]) -> Facts:
+def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
     module, types = part.module, part.program.types()
     names = [value.name for value in part.program.inputs]
     return Facts(
@@ -265,8 +271,17 @@ def _facts(part: Part, constants: tuple[str, ...]) -> Facts:
         ),
         kernels=tuple(KernelFacts(kernel.name, kernel.header) for kernel in module.kernels),
         workspace_bytes=module.workspace_bytes,
+        scratch_bytes=max((_scratch(kernel, core) for kernel in module.kernels), default=0),
         constants_bytes=sum(len(held.data) for held in module.constants),
     )
+
+
+def _scratch(kernel: Kernel, core: Core) -> int:
+    """Bytes of the packed copies of a kernel, of all threads."""
+    cached = [buffer for buffer in kernel.locals if buffer.scope is Scope.CACHE]
+    own = sum((buffer.high - buffer.low) * buffer.type.dtype.bytes for buffer in cached)
+    loops = [stmt for stmt in statements(kernel.body) if isinstance(stmt, For)]
+    return own * (core.threads if any(loop.kind is LoopKind.PARALLEL for loop in loops) else 1)
 
 
 def _check_names(options: Options) -> None:

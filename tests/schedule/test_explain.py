@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import tilec
+from tilec import Options, ScheduleError, Spec
+from tilec.schedule.explain import limits_of
+from tilec.target.calibration import Calibration, Limit, Rate
+from tilec.target.core import Core
+
+MATMUL = "function (A[M, K], B[K, N]) -> (C) { C[i, j : M, N] = +(A[i, k] * B[k, j]); }"
+SPECS = Spec((128, 128)), Spec((128, 128))
+CPU = Options(cpu="cascadelake")
+
+
+def test_explanation_of_a_product() -> None:
+    executable = tilec.function(MATMUL).compile(*SPECS)
+    found = executable.explain()
+    (kernel,) = found.kernels
+    assert kernel.schedule == str(executable.schedule[kernel.kernel])
+    assert kernel.flops == 2 * 128**3
+    assert kernel.compulsory_bytes == 3 * 128**2 * 4 <= kernel.actual_bytes
+    assert kernel.predicted_seconds is not None
+    assert kernel.measured_seconds is not None
+    assert kernel.fraction == kernel.light_seconds / kernel.measured_seconds
+    assert all(each.ratio >= 1 for each in kernel.rejected)
+    assert kernel.schedule not in [each.schedule for each in kernel.rejected]
+    assert "of the speed of light" in str(found)
+    json.dumps(found.as_json())
+
+
+def test_what_if() -> None:
+    executable = tilec.function(MATMUL).compile(*SPECS, options=CPU)
+    (kernel,) = executable.explain(what_if="i=6,j=64").kernels
+    assert kernel.schedule.startswith("tile i=6 j=4x16")
+    assert kernel.measured_seconds is None  # code for a named processor does not run
+    for text, message in [
+        ("i=6,q=2", "no kernel has a tile over i, q"),
+        ("i6", "'i6' cannot be read"),
+        ("j=3", "j=3 is no multiple of 16"),
+        ("i=40", "registers"),
+    ]:
+        with pytest.raises(ScheduleError) as caught:
+            executable.explain(what_if=text)
+        assert message in caught.value.message
+
+
+def test_plain_loops_say_why() -> None:
+    text = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"
+    executable = tilec.function(text).compile(Spec((64, 64)), options=CPU)
+    (kernel,) = executable.explain().kernels
+    assert kernel.reason == "a single factor"
+    assert kernel.predicted_seconds is None
+    assert kernel.roof in ("L1", "L2", "L3", "memory")
+
+
+def test_scratch_counts_in_memory() -> None:
+    f = tilec.function(MATMUL)
+    packed = f.compile(*SPECS, options=CPU, schedule="tile i=4 j=2x16, pack j")
+    assert packed.memory.workspace == 128 * 32 * 4
+    assert packed.explain().kernels[0].scratch_bytes == 128 * 32 * 4
+    assert f.compile(*SPECS, options=CPU, schedule="tile i=4 j=2x16").memory.workspace == 0
+
+
+def test_limits_are_measured_ones_if_there_are_any() -> None:
+    assert limits_of(Core(), None).source == "description skylake-avx512"
+    rate = Rate.of([1e9, 2e9])
+    reads = (Limit("L1", 1, rate, rate), Limit("memory", 1, rate, Rate.of([5e8])))
+    found = limits_of(Core(), Calibration("", 2, Limit("f32", 0, rate, rate), reads))
+    assert (found.source, found.flops) == ("calibration", 2e9)
+    assert found.memory(1 << 10) == ("L1", 2e9)
+    assert found.memory(1 << 40) == ("memory", 5e8)
+
+
+def test_the_reference_has_no_kernels() -> None:
+    executable = tilec.function(MATMUL).compile(*SPECS, target="reference")
+    with pytest.raises(tilec.ArgumentError, match="no kernels to explain"):
+        executable.explain()

@@ -1,0 +1,154 @@
+"""Explains an executable: what the cost model chose, and what the machine made of it."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from tilec.dtypes import Kind
+from tilec.errors import ArgumentError, ScheduleError
+from tilec.kernel.ir import Buffer, Call, Module
+from tilec.program.compile import built
+from tilec.program.frontend import Frontend
+from tilec.program.pipeline import Part, core_of
+from tilec.program.recipe import Recipe
+from tilec.runtime.arrays import Array, allocate, numpy_dtype
+from tilec.runtime.backend import Backend, find_backend
+from tilec.runtime.calibrations import stored
+from tilec.schedule.explain import Explanation, KernelReport, limits_of, rejected, report
+from tilec.schedule.values import SCHEDULE_LINE, Schedule, Tiled
+
+_SAMPLES: Final = 7
+_SECONDS: Final = 0.2
+_CHANGE: Final = re.compile(r"([\w.']+)=(\d+)")
+
+
+def explain(
+    frontend: Frontend, recipe: Recipe, *, what_if: str | None = None, measure: bool = True
+) -> Explanation:
+    """Compile again, look at each kernel, and run it on made-up numbers.
+
+    Args:
+        frontend: The function.
+        recipe: What it was compiled for.
+        what_if: Another tile, such as ``i=6,j=64``, for the kernels whose loops have these names.
+        measure: False leaves the runs out.
+    """
+    if recipe.options.target == "reference":
+        raise ArgumentError("the reference evaluator has no kernels to explain")
+    if what_if is not None:
+        first = built(frontend, recipe).main
+        recipe = replace(recipe, schedule=changed(first, what_if, recipe.schedule))
+    part = built(frontend, recipe).main
+    backend = find_backend(recipe.options.target)
+    core = core_of(recipe.options)
+    limits = limits_of(core, stored() if recipe.options.cpu is None else None)
+    decisions = {each.kernel: each for each in part.decisions}
+    runs = measure and recipe.options.cpu is None
+    kernels = {kernel.name: kernel for kernel in part.module.kernels}
+    reports: list[KernelReport] = []
+    for call in part.module.calls:
+        decision = decisions.get(call.kernel)
+        kernel = kernels[call.kernel]
+        lines = [line for line in kernel.header if line.startswith(SCHEDULE_LINE)]
+        problem = "its loops are written directly" if decision is None else decision.problem
+        plan = None if decision is None else decision.plan
+        lost = ()
+        if decision is not None and plan is not None and not isinstance(problem, str):
+            limit = recipe.options.workspace_bytes
+            lost = rejected(problem, plan, core, decision.ahead, limit)
+        reports.append(
+            report(
+                call.kernel,
+                problem,
+                plan,
+                lines[0].removeprefix(SCHEDULE_LINE) if lines else "none",
+                0 if decision is None else decision.flops,
+                sum(_bytes(buffer) for buffer in kernel.params),
+                core,
+                limits,
+                lost=lost,
+                measured=_seconds(part.module, call, backend, recipe) if runs else None,
+            )
+        )
+    return Explanation(limits, tuple(reports))
+
+
+def changed(part: Part, what_if: str, before: Schedule | None) -> Schedule:
+    """The schedule with other extents of tiles.
+
+    Raises:
+        ScheduleError: it cannot be read, or no kernel has such loops.
+    """
+    extents: dict[str, int] = {}
+    for item in what_if.split(","):
+        match = _CHANGE.fullmatch(item.strip())
+        if match is None:
+            raise ScheduleError(f"{item!r} cannot be read", help="write loops like i=6,j=64")
+        extents[match.group(1)] = int(match.group(2))
+    found = dict(before or {})
+    hit = False
+    for decision in part.decisions:
+        plan = decision.plan
+        if plan is not None and extents.keys() <= {plan.vector, plan.row}:
+            found[decision.kernel] = _with_extents(plan, extents)
+            hit = True
+    if not hit:
+        tiles = [str(d.plan) for d in part.decisions if d.plan is not None]
+        raise ScheduleError(
+            f"no kernel has a tile over {', '.join(extents)}",
+            help=f"the tiles are: {'; '.join(tiles) or 'none'}",
+        )
+    return Schedule.of({name: plan for name, plan in found.items() if name})
+
+
+def _with_extents(plan: Tiled, extents: Mapping[str, int]) -> Tiled:
+    width = extents.get(plan.vector, plan.vectors * plan.lanes)
+    if width % plan.lanes:
+        raise ScheduleError(
+            f"{plan.vector}={width} is no multiple of {plan.lanes}, the lanes of a vector"
+        )
+    rows = extents.get(plan.row, plan.rows) if plan.row is not None else 1
+    rows_block = -(-plan.row_block // rows) * rows if plan.row_block and rows else plan.row_block
+    return replace(plan, rows=rows, vectors=width // plan.lanes, row_block=rows_block)
+
+
+def _bytes(buffer: Buffer) -> int:
+    return (buffer.high - buffer.low) * buffer.type.dtype.bytes
+
+
+def _seconds(module: Module, call: Call, backend: Backend, recipe: Recipe) -> float:
+    """Median time of one kernel, with warm caches."""
+    kernel = next(each for each in module.kernels if each.name == call.kernel)
+    alone = replace(module, kernels=(kernel,), calls=(call,))
+    code = backend.compile(alone, recipe.options)
+    runner = backend.load(code, alone.name, alone.workspace_bytes)
+    inputs = [_made_up(buffer) for buffer in alone.inputs]
+    outputs = [_made_up(buffer) for buffer in alone.outputs]
+    given = [_address(*pair) for pair in zip(inputs, alone.inputs, strict=True)]
+    taken = [_address(*pair) for pair in zip(outputs, alone.outputs, strict=True)]
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) <= _SAMPLES and (len(times) < 2 or time.perf_counter() - begun < _SECONDS):
+        started = time.perf_counter()
+        runner.run(given, taken, recipe.options.num_threads)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:] or times)
+
+
+def _made_up(buffer: Buffer) -> Array:
+    """Numbers of a harmless size; zero where they could be indices."""
+    dtype = numpy_dtype(buffer.type.dtype)
+    array = allocate((max(1, buffer.high - buffer.low),), dtype)
+    array[...] = 0.5 if buffer.type.dtype.kind is Kind.FLOAT else 0
+    return array
+
+
+def _address(array: Array, buffer: Buffer) -> int:
+    return array.ctypes.data - buffer.low * np.dtype(array.dtype).itemsize
