@@ -31,10 +31,10 @@ class Plan:
         patience: Seconds to wait at most for workers that spin.
     """
 
-    rounds: int = 9
+    rounds: int = 7
     turn: float = 0.02
     sample: float = 2e-4
-    slow: float = 0.25
+    slow: float = 0.1
     slow_rounds: int = 3
     pause: float = 0.006
     patience: float = 0.1

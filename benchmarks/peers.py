@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,7 +44,6 @@ PEERS: Final = (
 )
 NAMES: Final = tuple(peer.name for peer in PEERS)
 
-# OpenBLAS spins for 2^26 cycles by default, OpenMP for some milliseconds.
 _THREAD_VARIABLES: Final = (
     "TILEC_NUM_THREADS",
     "OMP_NUM_THREADS",

@@ -11,22 +11,20 @@ def frozen(
 ) -> Callable[[Any], Any]:
     """A compiled function of one tensor, whose weights the compiler may repack as it likes."""
 
-    class Network(torch.nn.Module):  # type: ignore[misc]  # the module has no types
-        def __init__(self) -> None:
-            super().__init__()
-            for name, value in weights.items():
-                self.register_buffer(name, value)
+    def forward(own: Any, x: Any) -> Any:
+        return compute(x, {name: getattr(own, name) for name in weights})
 
-        def forward(self, x: Any) -> Any:
-            return compute(x, {name: getattr(self, name) for name in weights})
-
+    # The base class is unknown to type checkers, so the class is made by a call.
+    network: Any = type("Network", (torch.nn.Module,), {"forward": forward})()
+    for name, value in weights.items():
+        network.register_buffer(name, value)
     torch._dynamo.reset()  # or shapes that differ from the last row's would become dynamic
     with torch._inductor.config.patch(freezing=True):
-        network = torch.compile(Network().eval(), dynamic=False)
+        compiled = torch.compile(network.eval(), dynamic=False)
 
     def call(x: Any) -> Any:
         with torch.inference_mode(), torch._inductor.config.patch(freezing=True):
-            return network(x)
+            return compiled(x)
 
     return call
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Array, Case, Inputs, Row, Work
+from benchmarks.case import Array, Case, Inputs, Row, Shape, Work
 from benchmarks.torch_parts import convolution, frozen
 from benchmarks.window import convolve, padded, window
 
@@ -25,7 +25,10 @@ def case(row: Row) -> Case:
     read = f"X[n, {rows.index('y', 'i')}, {columns.index('x', 'j')}, c]"
     header = "X[N, H, W, C], K[I, J, C]"
     body = f"  S[n, y, x, c : N, {rows.out}, {columns.out}, C] = +({read} * K[i, j, c]);\n"
-    shapes = {"X": (n, rows.size, columns.size, c), "K": (rows.taps, columns.taps, c)}
+    shapes: dict[str, Shape] = {
+        "X": (n, rows.size, columns.size, c),
+        "K": (rows.taps, columns.taps, c),
+    }
     value = result = "S"
     if bias:
         shapes["B"] = (c,)

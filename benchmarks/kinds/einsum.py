@@ -76,7 +76,11 @@ def case(row: Row) -> Case:
     def with_torch_compile(torch: Any, inputs: Inputs) -> Work:
         tensors = [torch.from_numpy(inputs[name]) for name in names]
         torch._dynamo.reset()
-        function = torch.compile(lambda *given: torch.einsum(expr, *given), dynamic=False)
+
+        def contract(*given: Any) -> Any:
+            return torch.einsum(expr, *given)
+
+        function = torch.compile(contract, dynamic=False)
 
         def run() -> Any:
             with torch.inference_mode():
@@ -86,7 +90,11 @@ def case(row: Row) -> Case:
 
     def with_jax(jax: Any, inputs: Inputs) -> Work:
         arrays = [jax.device_put(inputs[name]) for name in names]
-        function = jax.jit(lambda *given: jax.numpy.einsum(expr, *given, optimize="optimal"))
+
+        def contract(*given: Any) -> Any:
+            return jax.numpy.einsum(expr, *given, optimize="optimal")
+
+        function = jax.jit(contract)
         return Work(
             lambda: function(*arrays).block_until_ready(), lambda: np.asarray(function(*arrays))
         )
