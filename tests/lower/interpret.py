@@ -151,8 +151,8 @@ def _divide(a: Any, b: Any) -> Any:
     if np.asarray(a).dtype.kind == "f":
         return a / b
     safe = np.where(b == 0, 1, b)
-    quotient = np.abs(a) // np.abs(safe)
-    return np.where(b == 0, 0, np.where((a < 0) != (safe < 0), -quotient, quotient))
+    quotient = (np.abs(a) // np.abs(safe)) * np.where((a < 0) != (safe < 0), -1, 1)
+    return quotient * (b != 0)
 
 
 def _relu(a: Any) -> Any:
