@@ -40,6 +40,43 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
             np.testing.assert_array_equal(matmul(a, b, num_threads=threads), wanted)
 
 
+KERNELS = {
+    "tiles": ("C[i, j : M, N] = +(A[i, k] * B[k, j])", ((190, 300), (300, 210))),
+    "rows of tiles": ("C[i, j : M, N] = +(A[i, k] * B[k, j])", ((3000, 60), (60, 17))),
+    "batches": ("C[b, i, j : L, M, N] = +(A[b, i, k] * B[b, k, j])", ((9, 70, 40), (9, 40, 70))),
+    "epilogue": (
+        """function (A[M, K], B[K, N], V[N]) -> (R) {
+          C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C + V); }""",
+        ((190, 300), (300, 210), (210,)),
+    ),
+    "convolution": (
+        """function (I[H, W, C], K[R, S, C, D]) -> (O) {
+          O[h, w, d : H, W, D] = +(I[h + r - 1, w + s - 1, c] * K[r, s, c, d]); }""",
+        ((40, 41, 16), (3, 3, 16, 48)),
+    ),
+    "map": ("C = exp(A) - A * A", ((300_007,),)),
+    "map of rows": ("C = tanh(A) + B", ((301, 997), (997,))),
+    "sums of rows": ("S[i : M] = +(A[i, j])", ((1003, 1999),)),
+    "sums of columns": ("S[j : N] = +(A[i, j])", ((1003, 1999),)),
+    "largest": ("S[j : N] = >(A[i, j])", ((1003, 1999),)),
+    "split sum": ("S[] = +(A[i])", ((1_000_003,),)),
+    "split sums": ("S[j : N] = +(A[i, j])", ((300_001, 5),)),
+}
+
+
+@pytest.mark.skipif(usable_cores() == 1, reason="one core gets serial code")
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_kind_of_kernel_gives_the_same_bits(name: str) -> None:
+    text, shapes = KERNELS[name]
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
+    function = tilec.function(text)
+    assert "parallel for" in function.compile(*arrays).source("kernel")
+    wanted = function(*arrays, num_threads=1)
+    for threads in (2, 3, 2):
+        np.testing.assert_array_equal(function(*arrays, num_threads=threads), wanted)
+
+
 def test_the_environment_bounds_the_threads() -> None:
     text = f"""
 import os, numpy as np, tilec
