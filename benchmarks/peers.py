@@ -38,8 +38,8 @@ PEERS: Final = (
         "plaidml",
         "plaidml",
         "PlaidML 0.7",
-        never="its last wheels load under Python 3.7 and older, so it needs a process and an "
-        "environment of its own",
+        never="its wheel demands enum34, which breaks current Pythons, so it needs an environment "
+        "of its own; this command does not drive one yet",
     ),
 )
 NAMES: Final = tuple(peer.name for peer in PEERS)
