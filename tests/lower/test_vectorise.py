@@ -224,3 +224,10 @@ def test_widen_one_expression() -> None:
     )
     alone = widen(Const(2.0, VType(F32)), "i", build.const(8), 4, None, {})
     assert alone == Const(2.0, VType(F32, 4))
+
+
+def test_index_arithmetic_of_a_single_lane_is_simplified() -> None:
+    k = build.var("k")
+    test = build.compare("cmp_ge", build.sub(build.add(I, k), build.const(1)), build.const(0))
+    inner = For("k", build.const(0), build.const(3), (If(test, copy(k)),))
+    assert "if k - 1 >= 0 {" in print_kernel(check(kernel((vector_loop((inner,), 1),))))

@@ -37,7 +37,7 @@ from tilec.kernel.ir import (
     Var,
     VType,
 )
-from tilec.lower.walk import expressions, linear_step, statements, substitute
+from tilec.lower.walk import expressions, linear_step, statements, substitute, with_args
 from tilec.operations import OPERATIONS, Rule
 
 
@@ -248,7 +248,7 @@ class _Widener:
             case Apply():
                 args = tuple(self.widen(arg, mask, predicated=predicated) for arg in expr.args)
                 if all(arg.type.lanes == 1 for arg in args):
-                    return replace(expr, args=args)
+                    return with_args(expr, args)
                 wide = tuple(build.splat(arg, self.width) for arg in args)
                 return Apply(expr.op, wide, VType(expr.type.dtype, self.width))
             case Splat() | Ramp() | Fold():

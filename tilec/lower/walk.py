@@ -104,14 +104,18 @@ def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
             mask = None if expr.mask is None else substitute(expr.mask, values)
             return replace(expr, index=substitute(expr.index, values), mask=mask)
         case Apply():
-            args = tuple(substitute(arg, values) for arg in expr.args)
-            if expr.type == INDEX and expr.op in _REBUILD:
-                return _REBUILD[expr.op](args[0], args[1])
-            return replace(expr, args=args)
+            return with_args(expr, tuple(substitute(arg, values) for arg in expr.args))
         case Splat() | Fold():
             return replace(expr, arg=substitute(expr.arg, values))
         case Ramp():
             return replace(expr, start=substitute(expr.start, values))
+
+
+def with_args(expr: Apply, args: tuple[Expr, ...]) -> Expr:
+    """The operation on other scalar operands; index arithmetic is simplified again."""
+    if expr.type == INDEX and expr.op in _REBUILD:
+        return _REBUILD[expr.op](args[0], args[1])
+    return replace(expr, args=args)
 
 
 _REBUILD = {
