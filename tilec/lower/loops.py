@@ -43,7 +43,7 @@ CASCADE_BLOCK = 32
 place of a block (Higham 1993, the accuracy of floating point summation), for a tenth more work."""
 
 CHUNK = 1 << 14
-"""Elements of a task when one long loop is divided: a multiple of every vector width."""
+"""Index points of a task when one long loop is divided; it takes whole wide vectors."""
 
 _COMBINE = {
     Aggregation.SUM: "add",
@@ -91,14 +91,17 @@ class LoopWriter:
     def _chunks(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
         """A single loop, both divided among tasks and made vectors."""
         (axis,) = flat.piece.axes
+        points = max((prod(a.extent for a in part.axes) for part in flat.piece.parts), default=1)
+        width = plan.lanes * WIDE
+        chunk = max(1, CHUNK // max(1, points) // width) * width
         stmts: list[Stmt] = []
         for low, high in _segments(flat, axis, alone=False):
             inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             body = self._element(inner, plan)
-            start = build.add(build.mul(build.var(".task"), build.const(CHUNK)), build.const(low))
-            stop = build.minimum(build.add(start, build.const(CHUNK)), build.const(high))
+            start = build.add(build.mul(build.var(".task"), build.const(chunk)), build.const(low))
+            stop = build.minimum(build.add(start, build.const(chunk)), build.const(high))
             loop = For(axis.name, start, stop, body, kind=LoopKind.VECTOR)
-            count = build.const(-(-(high - low) // CHUNK))
+            count = build.const(-(-(high - low) // chunk))
             stmts.append(For(".task", build.const(0), count, (loop,), kind=LoopKind.PARALLEL))
         return tuple(stmts)
 

@@ -1,0 +1,83 @@
+"""Shapes of plain loops: tasks, interiors without guards, sums in blocks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.lower.texts import program
+from tilec.kernel.ir import Const, For, If, Kernel, LoopKind, Store
+from tilec.kernel.printer import print_kernel
+from tilec.lower.loops import CASCADE_POINTS, CHUNK
+from tilec.lower.pipeline import lower_program
+from tilec.lower.walk import statements
+from tilec.target.core import Core
+
+WINDOW = "function (A[N], F[K]) -> (O) { O[i : N] = +(A[i + k - 1] * F[k]); }"
+
+
+def kernel(text: str, *disable: str, **shapes: tuple[int, ...]) -> Kernel:
+    core = Core(vector_bytes=64)
+    (one,) = lower_program(program(text, **shapes), core=core, disable=disable).kernels
+    return one
+
+
+def loops(one: Kernel) -> list[For]:
+    return [stmt for stmt in statements(one.body) if isinstance(stmt, For)]
+
+
+def tasks(one: Kernel) -> int:
+    """Iterations of the only parallel loop."""
+    (loop,) = (loop for loop in loops(one) if loop.kind is LoopKind.PARALLEL)
+    assert isinstance(loop.stop, Const)
+    return int(loop.stop.value)
+
+
+def test_a_long_map_is_divided_into_chunks() -> None:
+    assert tasks(kernel("C = -A", A=(100 * CHUNK + 1,))) == 101
+
+
+@pytest.mark.parametrize(("rows", "columns", "wanted"), [(8192, 1024, 16), (300, 5000, 79)])
+def test_elements_with_a_reduction_make_shorter_tasks(rows: int, columns: int, wanted: int) -> None:
+    """Sums of 1024 columns were one task once, and ran on one thread."""
+    one = kernel("S[j : N] = >(A[i, j])", A=(rows, columns))
+    assert tasks(one) == wanted
+
+
+def test_the_middle_of_a_window_has_no_guard() -> None:
+    one = kernel(WINDOW, A=(642,), F=(3,))
+    (middle,) = (loop for loop in loops(one) if loop.step > 1)
+    assert not any(isinstance(stmt, If) for stmt in statements(middle.body))
+    assert not any(isinstance(stmt, Store) and stmt.mask for stmt in statements(middle.body))
+
+
+def test_a_constraint_becomes_a_bound_where_lanes_do_not_differ() -> None:
+    one = kernel(WINDOW, "vectorise", A=(1000,), F=(3,))
+    assert not any(isinstance(stmt, If) for stmt in statements(one.body))
+    assert "for k in max(i * -1 + 1, 0) .. min(i * -1 + 1001, 3) {" in print_kernel(one)
+
+
+def test_each_element_is_stored_once() -> None:
+    one = kernel("O[2*i + j : 30] = +(A[i] * B[j])", "vectorise", A=(12,), B=(5,))
+    stores = [s for s in statements(one.body) if isinstance(s, Store) and s.buffer == "O"]
+    assert len(stores) == 1
+
+
+def test_residue_classes_run_without_tests_of_divisibility() -> None:
+    one = kernel("function (A[N]) -> (O) { O[i : 3 * N] = +(A[i/3]); }", "vectorise", A=(10,))
+    assert "mod" not in print_kernel(one)
+    assert [f"O[i * 3{rest}]" in print_kernel(one) for rest in ("", " + 1", " + 2")] == [True] * 3
+
+
+def test_too_many_residue_classes_are_tested_inside() -> None:
+    one = kernel("function (A[N]) -> (O) { O[i : 100 * N] = +(A[i/100]); }", A=(10,))
+    assert "floor_mod(i, 100) == 0" in print_kernel(one)
+
+
+@pytest.mark.parametrize("points", [CASCADE_POINTS, CASCADE_POINTS + 1])
+def test_long_float_sums_are_blocked(points: int) -> None:
+    text = print_kernel(kernel("S[i : M] = +(A[i, j])", A=(3, points)))
+    assert (re.search(r"register \.sum: f64", text) is not None) is (points > CASCADE_POINTS)
+    largest = print_kernel(kernel("S[i : M] = >(A[i, j])", A=(3, points)))
+    assert "f64" not in largest
