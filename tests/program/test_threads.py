@@ -75,6 +75,9 @@ def test_every_kind_of_kernel_gives_the_same_bits(name: str) -> None:
     wanted = function(*arrays, num_threads=1)
     for threads in (2, 3, 2):
         np.testing.assert_array_equal(function(*arrays, num_threads=threads), wanted)
+    serial = function.compile(*arrays, options=tilec.Options(disable=("thread",)))
+    assert "parallel for" not in serial.source("kernel")
+    np.testing.assert_allclose(serial(*arrays), wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_the_environment_bounds_the_threads() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -255,7 +255,8 @@ def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Comp
 
 def core_of(options: Options) -> Core:
     """What code is tuned for: the processor that the options name, else this machine."""
-    return host_core() if options.cpu is None else load(options.cpu)
+    core = host_core() if options.cpu is None else load(options.cpu)
+    return replace(core, threads=1) if "thread" in options.disable else core
 
 
 def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
