@@ -115,7 +115,9 @@ def test_code_is_highlighted_on_a_terminal(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="there is no SIGPIPE here")
 def test_a_reader_that_has_enough() -> None:
-    arguments = ["compile", "-e", "C[i, j] = +(A[i, k] * B[k, j])"]
+    # More text than a pipe holds, so that the writer is still at it when the reader leaves.
+    text = "; ".join(f"C{n}[i, j] = +(A[i, k] * B[k, j])" for n in range(8))
+    arguments = ["compile", "-e", text]
     arguments += ["--shape", "A=64x64", "--shape", "B=64x64", "--emit", "llvm,asm"]
     path = [str(ROOT), str(ROOT / "grammar"), str(ROOT / "backends")]
     with subprocess.Popen(
