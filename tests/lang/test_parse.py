@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any, cast
 
 import pytest
 
@@ -366,13 +367,13 @@ def test_every_node_has_the_span_of_its_text() -> None:
     )
     spans: set[str] = set()
 
-    def visit(node: object) -> None:
+    def visit(node: Any) -> None:
         if isinstance(node, tuple):
-            for item in node:  # pyright: ignore[reportUnknownVariableType]
-                visit(item)  # pyright: ignore[reportUnknownArgumentType]
+            for item in cast("tuple[object, ...]", node):
+                visit(item)
         elif type(node).__module__ == ast.__name__:
-            spans.add(node.span.text)  # type: ignore[attr-defined]
-            for item in fields(node):  # type: ignore[arg-type]
+            spans.add(node.span.text)
+            for item in fields(node):
                 visit(getattr(node, item.name))
 
     file = parsed(text)
