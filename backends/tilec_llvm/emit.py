@@ -24,6 +24,7 @@ from tilec.kernel.ir import (
     Let,
     LoopKind,
     Module,
+    Prefetch,
     Scope,
     Stmt,
     Store,
@@ -175,6 +176,9 @@ class _KernelWriter:
                     known[stmt.var.name] = self._value(stmt.value, known)
                 case Store():
                     self._store(stmt, known)
+                case Prefetch():
+                    index = self._value(stmt.index, known)
+                    memory.prefetch(self.code, self.places[stmt.buffer], index)
                 case If():
                     self._if(stmt, known)
                 case For():
@@ -334,7 +338,7 @@ def _written(body: tuple[Stmt, ...]) -> Iterator[str]:
             case If():
                 yield from _written(stmt.then)
                 yield from _written(stmt.otherwise)
-            case Let():
+            case Let() | Prefetch():
                 pass
 
 

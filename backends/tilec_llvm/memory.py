@@ -81,6 +81,12 @@ def store(
     writer.wrote(place.buffer.name)
 
 
+def prefetch(writer: Writer, place: Place, index: Value) -> None:
+    """Ask for the cache line of an element, to be read, kept in all levels."""
+    pointer = _address(writer, place, index, inbounds=False)
+    writer.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+
+
 def _store(
     writer: Writer, place: Place, index: Value, value: Value, stride: int, mask: Value | None
 ) -> None:

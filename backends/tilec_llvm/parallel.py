@@ -29,6 +29,7 @@ from tilec.kernel.ir import (
     Let,
     Load,
     LoopKind,
+    Prefetch,
     Ramp,
     Scope,
     Splat,
@@ -72,6 +73,9 @@ class Uses:
             case Store():
                 self.buffers[stmt.buffer] = None
                 self._exprs(stmt.index, stmt.value, stmt.mask)
+            case Prefetch():
+                self.buffers[stmt.buffer] = None
+                self._expr(stmt.index)
             case Let():
                 self._expr(stmt.value)
 

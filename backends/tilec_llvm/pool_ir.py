@@ -25,6 +25,9 @@ back.
 Workers that find nothing to do for ``SPIN_NS`` go to sleep. So does a caller who waits that long,
 with ``SLEEPER`` (bit 30) set in ``pending`` so that the last worker wakes it.
 
+Threads stay on cores of their own: where the system tells, a worker writes its core behind its word,
+and a caller who finds one on its own core, or two on one, has it moved before the region begins.
+
 One region runs at a time. Who finds the pool held (another thread's region, or a body that calls
 ``tilec_parallel`` itself) runs all iterations in its own thread as worker 0.
 """
@@ -144,13 +147,14 @@ define internal void @pool.run(i64 %range) nounwind {
 ; The life of a worker; %cell is its own.
 define internal ptr @pool.work(ptr %cell) nounwind {
 entry:
-  call void @pool.name_thread()
+  call void @pool.begin_worker(ptr %cell)
   %at = ptrtoint ptr %cell to i64
   %offset = sub i64 %at, ptrtoint (ptr @pool.cells to i64)
   %place = udiv i64 %offset, $cell
   %range = add i64 %place, 1
   br label %idle
 idle:
+  call void @pool.report(ptr %cell)
   %since = call i64 @pool.now()
   br label %look
 look:
@@ -164,6 +168,7 @@ pause:
   %enough = icmp sge i32 %more, $looks
   br i1 %enough, label %clock, label %look
 clock:
+  call void @pool.report(ptr %cell)
   %now = call i64 @pool.now()
   %waited = sub i64 %now, %since
   %late = icmp sgt i64 %waited, $spin
@@ -225,6 +230,8 @@ start:
   %wide = sext i32 %count to i64
   %cell = getelementptr %cell, ptr @pool.cells, i64 %wide
   call void @pool.prepare(ptr %cell)
+  %core.at = getelementptr i8, ptr %cell, i64 8
+  store atomic i32 -1, ptr %core.at monotonic, align 4 ; not known yet
   %failed = call i32 @pthread_create(ptr %thread, ptr %attributes, ptr @pool.work, ptr %cell)
   %refused = icmp ne i32 %failed, 0
   br i1 %refused, label %done, label %started
@@ -325,6 +332,7 @@ write:
   %mode = call i64 @pool.mode()
   store i64 %mode, ptr getelementptr (i8, ptr @pool.task, i64 32), align 8
   store atomic i32 %helpers, ptr @pool.pending monotonic, align 4
+  call void @pool.separate(i64 %helpers.wide)
   br label %post
 post:
   %posted = phi i64 [ 0, %write ], [ %posted.next, %posted.end ]

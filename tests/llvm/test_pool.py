@@ -42,7 +42,7 @@ def load_team(request: pytest.FixtureRequest) -> Pool:
     own = system_of(host().triple, 8)
     kind: Waiting = request.param
     system = System(
-        kind, own.architecture, own.futex, own.monotonic, own.set_mask, own.bus_error, own.named
+        kind, own.architecture, own.futex, own.monotonic, own.set_mask, own.bus_error, own.linux
     )
     return load_pool(system)
 

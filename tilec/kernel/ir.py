@@ -184,7 +184,15 @@ class Let:
     value: Expr
 
 
-Stmt: TypeAlias = For | If | Store | Let
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """A hint that an element will be read soon; ``index`` may lie outside the buffer."""
+
+    buffer: str
+    index: Expr
+
+
+Stmt: TypeAlias = For | If | Store | Let | Prefetch
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from tilec.kernel.ir import (
     Load,
     LoopKind,
     Module,
+    Prefetch,
     Ramp,
     Splat,
     Stmt,
@@ -137,6 +138,8 @@ def _statement(stmt: Stmt, depth: int) -> Iterator[str]:
             where = _access(stmt.buffer, stmt.index, lanes, stmt.stride)
             mask = "" if stmt.mask is None else f" if {_expression(stmt.mask, 0)}"
             yield f"{pad}{where} = {_expression(stmt.value, 0)}{mask}"
+        case Prefetch():
+            yield f"{pad}prefetch {stmt.buffer}[{_expression(stmt.index, 0)}]"
         case Let():
             yield f"{pad}let {stmt.var.name}: {stmt.var.type} = {_expression(stmt.value, 0)}"
         case _:

@@ -30,6 +30,7 @@ from tilec.kernel.ir import (
     Load,
     LoopKind,
     Module,
+    Prefetch,
     Ramp,
     Scope,
     Splat,
@@ -175,6 +176,10 @@ class _Checker:
                     self._check_if(stmt, names, facts)
                 case Store():
                     self._check_store(stmt, names, facts)
+                case Prefetch():
+                    self.expression(stmt.index, names, facts)
+                    self._require(stmt.buffer in self.buffers, f"there is no buffer {stmt.buffer}")
+                    self._require(stmt.index.type == INDEX, "the address is no index")
                 case Let():
                     self._check_new(stmt.var.name, names)
                     self.expression(stmt.value, names, facts)

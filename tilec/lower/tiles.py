@@ -28,6 +28,7 @@ from tilec.kernel.ir import (
     Let,
     Load,
     LoopKind,
+    Prefetch,
     Ramp,
     Scope,
     Splat,
@@ -37,7 +38,7 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.loops import place_constraints
-from tilec.lower.panels import Packer, Steps
+from tilec.lower.panels import LINE_BYTES, Packer, Steps
 from tilec.lower.pieces import Part
 from tilec.lower.special import Body
 from tilec.lower.translate import Places, convert, form_expr, translate
@@ -46,11 +47,16 @@ from tilec.lower.walk import substitute
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.tensor.forms import Axis, Form
+from tilec.tensor.scalar import Read
 
 Inner: TypeAlias = Callable[[int], list[Stmt]]
 """Writes the body of a panel of some width."""
 
 _ZERO = build.const(0)
+
+PREFETCH_STEPS = 16
+"""Steps that the source of a panel is asked for ahead: 16 steps of 12 cycles or more are what a
+line takes from the third level of a server (70 ns)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One register tile: rows from ``top`` in slot ``slot`` of the packed rows."""
+    """One register tile: rows from ``top`` in slot ``slot`` of the packed rows.
+
+    With ``packs`` the panel is not there yet: the tile reads its elements where they lie and writes
+    them into the panel on the way.
+    """
 
     run: Run
     top: Expr
     slot: Expr
     width: int
+    packs: bool = False
 
 
 @dataclass(slots=True)
@@ -220,10 +231,11 @@ class TileWriter:
             inner: list[Stmt] = []
             if self.plan.pack_vector and not self.plan.ahead:
                 self._scratch(".panels", self.panels.slot_elems)
-                inner += self._pack(width, build.var(".panel"))
+                if not self._packs_on_use:
+                    inner += self._pack(width, build.var(".panel"))
             tiles: list[Stmt] = []
             for run in runs:
-                tiles += self._over_tiles(run, ranges, width)
+                tiles += self._over_tiles(run, free, ranges, width)
             return self._blocks([*inner, *self._over_free(free, ranges, tiles)])
 
         return self._over_panels(panels, panel)
@@ -260,7 +272,25 @@ class TileWriter:
             stmts = [For(axis.name, low, high, tuple(stmts))]
         return stmts
 
-    def _over_tiles(self, run: Run, ranges: dict[str, tuple[Expr, Expr]], width: int) -> list[Stmt]:
+    @property
+    def _packs_on_use(self) -> bool:
+        """Whether the first tile of a panel packs it while it computes.
+
+        Copying alone waits for memory; between multiplications the copy costs next to nothing. It
+        needs a tile that takes all steps and whose vectors lie side by side.
+        """
+        plan, body = self.plan, self.moving.body
+        return (
+            plan.pack_vector
+            and not (plan.ahead or plan.pack_row or self.problem.constraints)
+            and isinstance(body, Read)
+            and body.dtype == self.problem.dtype
+            and self.moving.steps(plan.vector) == (1,)
+        )
+
+    def _over_tiles(
+        self, run: Run, free: list[Axis], ranges: dict[str, tuple[Expr, Expr]], width: int
+    ) -> list[Stmt]:
         """The tiles of a run that belong to this task, with rows read where they lie."""
         low, high = self._own(run, ranges)
         if run.border:
@@ -272,7 +302,16 @@ class TileWriter:
             return list(stmts) if inside == Const(True, inside.type) else [If(inside, stmts)]
         number = build.var(".tile")
         top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
-        return [For(".tile", low, high, tuple(self._tile(Tile(run, top, _ZERO, width))))]
+        tile = Tile(run, top, _ZERO, width)
+        body = tuple(self._tile(tile))
+        start = ranges[self.row.name][0]
+        if self._packs_on_use and not (run.number and start == _ZERO):
+            first = build.compare("cmp_eq", build.add(number, build.const(run.number)), start)
+            for axis in free:
+                begin = build.add(ranges[axis.name][0], build.const(axis.low))
+                first = build.both(first, build.compare("cmp_eq", build.var(axis.name), begin))
+            body = (If(first, tuple(self._tile(replace(tile, packs=True))), body),)
+        return [For(".tile", low, high, body)]
 
     def _packed_rows(
         self,
@@ -432,8 +471,18 @@ class TileWriter:
         vectors = -(-tile.width // lanes)
         body: list[Stmt] = []
         for j in range(vectors):
-            value = self._vector_value(j, tile.width, known, slot)
-            body.append(Let(Var(f".b{j}{label}", acc.type), value))
+            held = Var(f".b{j}{label}", acc.type)
+            if tile.packs:
+                body += self._fetch(j, tile.width, known)
+                body.append(Let(held, self._source(j, tile.width, known)))
+                panel = substitute(self.panels.load(slot, j * lanes, lanes), known)
+                if not isinstance(panel, Load):
+                    raise InternalError(f"a panel is loaded by {panel}")
+                body.append(Store(panel.buffer, panel.index, held))
+            else:
+                if not self.plan.pack_vector:
+                    body += self._fetch(j, tile.width, known)
+                body.append(Let(held, self._vector_value(j, tile.width, known, slot)))
         for r in rows:
             body.append(
                 Let(
@@ -465,10 +514,25 @@ class TileWriter:
         return body
 
     def _vector_value(self, j: int, width: int, known: dict[str, Expr], slot: Expr) -> Expr:
+        if not self.plan.pack_vector:
+            return self._source(j, width, known)
+        lanes = self.plan.lanes
+        return substitute(self.panels.load(slot, j * lanes, lanes), known)
+
+    def _fetch(self, j: int, width: int, known: dict[str, Expr]) -> list[Stmt]:
+        """Ask for a vector of a later step, once for each cache line, where steps lie far apart."""
+        inner, size = self.problem.reductions[-1].name, self.problem.dtype.bytes
+        (step,) = self.moving.steps(inner)
+        if j * self.plan.lanes * size % LINE_BYTES or abs(step) * size < 4 * LINE_BYTES:
+            return []
+        later = {inner: build.add(build.var(inner), build.const(PREFETCH_STEPS))}
+        source = self._source(j, width, {**known, **later})
+        return [Prefetch(source.buffer, source.index)]
+
+    def _source(self, j: int, width: int, known: dict[str, Expr]) -> Load:
+        """A vector of the current step, read where it lies."""
         lanes = self.plan.lanes
         kind = VType(self.problem.dtype, lanes)
-        if self.plan.pack_vector:
-            return substitute(self.panels.load(slot, j * lanes, lanes), known)
         loaded = self.moving_value
         if not isinstance(loaded, Load):
             raise InternalError(

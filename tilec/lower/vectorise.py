@@ -29,6 +29,7 @@ from tilec.kernel.ir import (
     Let,
     Load,
     LoopKind,
+    Prefetch,
     Ramp,
     Scope,
     Splat,
@@ -87,7 +88,7 @@ class _Vectoriser:
             case If():
                 then, otherwise = self.block(stmt.then), self.block(stmt.otherwise)
                 return (replace(stmt, then=then, otherwise=otherwise),)
-            case Store() | Let():
+            case Store() | Let() | Prefetch():
                 return (stmt,)
 
     def loop(self, loop: For) -> tuple[Stmt, ...]:
@@ -169,6 +170,8 @@ class _Widener:
                 if value.type.lanes > 1:
                     self.varying.add(stmt.var.name)
                 return (Let(Var(stmt.var.name, value.type), value),)
+            case Prefetch():  # of the first lane: the others lie behind it or on lines of their own
+                return (replace(stmt, index=substitute(stmt.index, {self.var: self.start})),)
             case Store():
                 return (self._store(stmt, mask, predicated=predicated),)
 

@@ -16,6 +16,7 @@ from tilec.kernel.ir import (
     If,
     Let,
     Load,
+    Prefetch,
     Ramp,
     Splat,
     Stmt,
@@ -65,6 +66,8 @@ def expressions(item: tuple[Stmt, ...] | Expr) -> Iterator[Expr]:
                 roots = (stmt.condition,)
             case Let():
                 roots = (stmt.value,)
+            case Prefetch():
+                roots = (stmt.index,)
             case Store():
                 roots = (stmt.index, stmt.value)
                 roots += () if stmt.mask is None else (stmt.mask,)
