@@ -25,8 +25,8 @@ back.
 Workers that find nothing to do for ``SPIN_NS`` go to sleep. So does a caller who waits that long,
 with ``SLEEPER`` (bit 30) set in ``pending`` so that the last worker wakes it.
 
-Threads stay on cores of their own: where the system tells, a worker writes its core behind its word,
-and a caller who finds one on its own core, or two on one, has it moved before the region begins.
+Threads stay on cores of their own: where the system tells, a worker writes its core behind its
+word, and a caller who finds one on its own core, or two on one, has it moved before it begins.
 
 One region runs at a time. Who finds the pool held (another thread's region, or a body that calls
 ``tilec_parallel`` itself) runs all iterations in its own thread as worker 0.

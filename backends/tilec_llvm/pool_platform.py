@@ -89,7 +89,7 @@ def _mode(system: System) -> str:
 
 
 def _worker(system: System) -> str:
-    """Names the thread for debuggers and process viewers, and keeps threads on cores of their own."""
+    """Names the thread for process viewers, and keeps threads on cores of their own."""
     return _LINUX_WORKER if system.linux else _PLAIN_WORKER
 
 
@@ -239,8 +239,8 @@ done:
   ret void
 }
 
-; Workers that share a core with the caller or with one another are sent to other cores. The kernel's
-; balancer looks after milliseconds, when a region of one has long ended.
+; Workers that share a core with the caller or with one another are sent to other cores: the balancer
+; of the system comes after milliseconds, when many a region has long ended.
 define internal void @pool.separate(i64 %helpers) nounwind {
 entry:
   %used = alloca [16 x i64], align 16
