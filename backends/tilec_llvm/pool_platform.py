@@ -239,8 +239,8 @@ done:
   ret void
 }
 
-; Workers that share a core with the caller or with one another are sent to other cores: the balancer
-; of the system comes after milliseconds, when many a region has long ended.
+; Workers that share a core with the caller or with one another are sent to other cores: the
+; balancer of the system comes after milliseconds, when many a region has long ended.
 define internal void @pool.separate(i64 %helpers) nounwind {
 entry:
   %used = alloca [16 x i64], align 16
