@@ -188,10 +188,11 @@ class _KernelWriter:
         return expressions.emit(self.code, Names(self.places, values), expr)
 
     def _store(self, stmt: Store, values: Mapping[str, Value]) -> None:
-        index = self._value(stmt.index, values)
+        names = Names(self.places, values)
+        place, index = expressions.locate(self.code, names, stmt.buffer, stmt.index)
         value = self._value(stmt.value, values)
         mask = None if stmt.mask is None else self._value(stmt.mask, values)
-        memory.store(self.code, self.places[stmt.buffer], index, value, stmt.stride, mask)
+        memory.store(self.code, place, index, value, stmt.stride, mask)
 
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
         code = self.code

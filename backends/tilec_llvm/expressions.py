@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var
-from tilec_llvm import arithmetic, memory
+from tilec_llvm import address, arithmetic, memory
 from tilec_llvm.memory import Place
 from tilec_llvm.types import constant_vector, literal, vector
 from tilec_llvm.writer import Value, Writer
@@ -32,8 +32,7 @@ def emit(writer: Writer, names: Names, expr: Expr) -> Value:
                 raise InternalError(f"{expr.name} is used before it is defined")
             return names.values[expr.name]
         case Load():
-            place = names.places[expr.buffer]
-            index = emit(writer, names, expr.index)
+            place, index = locate(writer, names, expr.buffer, expr.index)
             mask = None if expr.mask is None else emit(writer, names, expr.mask)
             return memory.load(writer, place, index, expr.type, expr.stride, mask)
         case Apply():
@@ -45,6 +44,14 @@ def emit(writer: Writer, names: Names, expr: Expr) -> Value:
             return _ramp(writer, emit(writer, names, expr.start), expr)
         case Fold():
             return arithmetic.fold(writer, expr.op, emit(writer, names, expr.arg))
+
+
+def locate(writer: Writer, names: Names, buffer: str, index: Expr) -> tuple[Place, Value]:
+    """Where an access lies: a buffer, or an address inside, and the offset from there."""
+    place = names.places[buffer]
+    if index.type.lanes > 1:
+        return place, emit(writer, names, index)
+    return address.located(writer, lambda part: emit(writer, names, part), place, index)
 
 
 def _ramp(writer: Writer, start: Value, expr: Ramp) -> Value:

@@ -39,11 +39,17 @@ class Place:
 
     Attributes:
         buffer: Its type and scope.
-        pointer: LLVM name of its address.
+        pointer: LLVM name of the address that offsets count from.
+        is_start: Whether that is the address of the buffer.
     """
 
     buffer: Buffer
     pointer: str
+    is_start: bool = True
+
+    def at(self, pointer: str) -> Place:
+        """The buffer as seen from an address that need not be inside."""
+        return self if pointer == self.pointer else Place(self.buffer, pointer, is_start=False)
 
     @property
     def align(self) -> int:
@@ -109,7 +115,9 @@ def _store(
 
 def _address(writer: Writer, place: Place, index: Value, *, inbounds: bool = True) -> str:
     """Address of one element. That of a lane that is masked off may lie outside the buffer."""
-    flag = "inbounds " if inbounds else ""
+    if index.known == 0:
+        return place.pointer
+    flag = "inbounds " if inbounds and place.is_start else ""
     unit = stored(place.buffer.type)
     return writer.pure(f"getelementptr {flag}{unit}, ptr {place.pointer}, {index.typed}")
 

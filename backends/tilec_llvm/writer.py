@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -85,6 +85,7 @@ class Writer:
         self.abilities = Abilities() if abilities is None else abilities
         self.block = "entry"
         self.definitions: dict[str, Definition] = {}
+        self.origins: dict[Hashable, int] = {}
         self._regions = [_Region()]
         self._depths: dict[str, int] = {}  # of names not known everywhere
         self._count = 0
@@ -181,6 +182,10 @@ class Writer:
         if depth:
             self._depths[name] = depth
         return name
+
+    def depth(self, name: str) -> int:
+        """The region that a name belongs to, counted from the function itself."""
+        return self._depths.get(name, 0)
 
     def _depth(self, instruction: str) -> int:
         """Innermost region that an operand belongs to."""
