@@ -26,6 +26,8 @@ def located(writer: Writer, emit: Emit, place: Place, offset: Expr) -> tuple[Pla
         place: The buffer.
         offset: Element offset in it, for one lane.
     """
+    if isinstance(offset, Const):
+        return place, known_index(int(offset.value))
     terms: dict[str, int] = {}
     const = _collect(offset, 1, emit, terms)
     levels: dict[int, list[str]] = {}

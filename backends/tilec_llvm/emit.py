@@ -177,8 +177,9 @@ class _KernelWriter:
                 case Store():
                     self._store(stmt, known)
                 case Prefetch():
-                    index = self._value(stmt.index, known)
-                    memory.prefetch(self.code, self.places[stmt.buffer], index)
+                    names = Names(self.places, known)
+                    place, index = expressions.locate(self.code, names, stmt.buffer, stmt.index)
+                    memory.prefetch(self.code, place, index)
                 case If():
                     self._if(stmt, known)
                 case For():

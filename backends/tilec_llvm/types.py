@@ -12,6 +12,7 @@ import struct
 from tilec.dtypes import DType, Kind
 from tilec.kernel.ir import VType
 
+_registers: dict[tuple[str, int], str] = {}
 _FLOATS = {"f32": "float", "f64": "double"}
 
 # Types are looked up by name: this runs once per expression, and comparing a name is the cheapest.
@@ -41,12 +42,16 @@ def vector(scalar: str, lanes: int) -> str:
 
 def register(kind: VType) -> str:
     """LLVM type of a value in a register."""
-    return vector(element(kind.dtype), kind.lanes)
+    key = kind.dtype.name, kind.lanes
+    found = _registers.get(key)
+    if found is None:
+        found = _registers[key] = vector(element(kind.dtype), kind.lanes)
+    return found
 
 
 def stored(kind: VType) -> str:
     """LLVM type of a value in memory."""
-    return vector(stored_element(kind.dtype), kind.lanes)
+    return register(kind) if kind.dtype.name != "bool" else vector("i8", kind.lanes)
 
 
 def suffix(scalar: str, lanes: int) -> str:

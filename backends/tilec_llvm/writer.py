@@ -98,6 +98,8 @@ class Writer:
     def fresh(self, hint: str = "v") -> str:
         """A new local name; letters of ``hint`` that LLVM would have to quote are left out."""
         self._count += 1
+        if hint == "v":
+            return f"%v.{self._count}"
         kept = "".join(c for c in hint if c.isascii() and (c.isalnum() or c in "_."))
         return f"%{kept or 'v'}.{self._count}"
 
@@ -189,8 +191,12 @@ class Writer:
 
     def _depth(self, instruction: str) -> int:
         """Innermost region that an operand belongs to."""
-        depths = self._depths
-        return max((depths.get(name, 0) for name in _LOCAL.findall(instruction)), default=0)
+        depths, deepest = self._depths, 0
+        for name in _LOCAL.findall(instruction):
+            depth = depths.get(name, 0)
+            if depth > deepest:
+                deepest = depth
+        return deepest
 
     def _home(self, lowest: int) -> int:
         """Where an instruction is written: outside the outermost loop that allows it.

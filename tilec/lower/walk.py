@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from operator import is_
 
 from tilec.kernel import build
 from tilec.kernel.ir import (
@@ -54,9 +55,7 @@ def operands(expr: Expr) -> tuple[Expr, ...]:
 def expressions(item: tuple[Stmt, ...] | Expr) -> Iterator[Expr]:
     """Every expression in some statements, or an expression and all below it."""
     if not isinstance(item, tuple):
-        yield item
-        for below in operands(item):
-            yield from expressions(below)
+        yield from _below(item)
         return
     for stmt in statements(item):
         match stmt:
@@ -72,7 +71,17 @@ def expressions(item: tuple[Stmt, ...] | Expr) -> Iterator[Expr]:
                 roots = (stmt.index, stmt.value)
                 roots += () if stmt.mask is None else (stmt.mask,)
         for root in roots:
-            yield from expressions(root)
+            yield from _below(root)
+
+
+def _below(expr: Expr) -> Iterator[Expr]:
+    # A stack and not recursion: kernels have thousands of expressions, and every level of nested
+    # generators would pass each of them on.
+    pending = [expr]
+    while pending:
+        found = pending.pop()
+        yield found
+        pending.extend(reversed(operands(found)))
 
 
 def linear_step(expr: Expr, name: str) -> int | None:
@@ -97,28 +106,36 @@ def linear_step(expr: Expr, name: str) -> int | None:
 
 
 def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
-    """Replace index variables; index arithmetic is simplified again."""
+    """Replace index variables; index arithmetic that changes is simplified again."""
     match expr:
         case Const():
             return expr
         case Var():
             return values.get(expr.name, expr)
         case Load():
+            index = substitute(expr.index, values)
             mask = None if expr.mask is None else substitute(expr.mask, values)
-            return replace(expr, index=substitute(expr.index, values), mask=mask)
+            if index is expr.index and mask is expr.mask:
+                return expr
+            return Load(expr.buffer, index, expr.type, expr.stride, mask)
         case Apply():
-            return with_args(expr, tuple(substitute(arg, values) for arg in expr.args))
+            args = [substitute(arg, values) for arg in expr.args]
+            if all(map(is_, args, expr.args)):
+                return expr
+            return with_args(expr, tuple(args))
         case Splat() | Fold():
-            return replace(expr, arg=substitute(expr.arg, values))
+            arg = substitute(expr.arg, values)
+            return expr if arg is expr.arg else replace(expr, arg=arg)
         case Ramp():
-            return replace(expr, start=substitute(expr.start, values))
+            start = substitute(expr.start, values)
+            return expr if start is expr.start else replace(expr, start=start)
 
 
 def with_args(expr: Apply, args: tuple[Expr, ...]) -> Expr:
     """The operation on other scalar operands; index arithmetic is simplified again."""
     if expr.type == INDEX and expr.op in _REBUILD:
         return _REBUILD[expr.op](args[0], args[1])
-    return replace(expr, args=args)
+    return Apply(expr.op, args, expr.type)
 
 
 _REBUILD = {

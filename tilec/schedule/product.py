@@ -69,12 +69,12 @@ class Product:
 
     def split(self, vector: str) -> tuple[Operand, Operand]:
         """The product of the factors that move along ``vector``, and that of the others."""
-        moving = [f.body for f in self.factors if f.moves(vector)]
-        still = [f.body for f in self.factors if not f.moves(vector)]
-        return Operand.of(self._multiplied(moving)), Operand.of(self._multiplied(still))
+        moving = [factor for factor in self.factors if factor.moves(vector)]
+        still = [factor for factor in self.factors if not factor.moves(vector)]
+        return self._multiplied(moving), self._multiplied(still)
 
-    def _multiplied(self, bodies: list[Scalar]) -> Scalar:
-        result = bodies[0]
-        for body in bodies[1:]:
-            result = Apply("mul", (result, body), self.dtype)
-        return result
+    def _multiplied(self, factors: list[Operand]) -> Operand:
+        body = factors[0].body
+        for factor in factors[1:]:
+            body = Apply("mul", (body, factor.body), self.dtype)
+        return Operand(body, tuple(form for factor in factors for form in factor.forms))
