@@ -50,6 +50,7 @@ def cases(draw: st.DrawFn) -> tuple[Program, Tiled]:
         pack_row=pack_row,
         reduce_block=draw(st.sampled_from([0, 0, 0, 0, 1, 2, 3, 5, 50])),
         row_block=draw(st.sampled_from([0, 1, 3, 8, 50])) if pack_row else 0,
+        panel_block=draw(st.sampled_from([0, 0, 1, 2, 3, 9])),
         tasks=1 if parallel is None else draw(st.integers(1, 4)),
         parallel=parallel,
     )

@@ -30,6 +30,7 @@ def tiles(draw: st.DrawFn) -> Tiled:
         pack_row=row is not None and draw(st.booleans()),
         reduce_block=draw(st.just(0) | COUNTS),
         row_block=draw(st.just(0) | COUNTS),
+        panel_block=draw(st.just(0) | COUNTS),
         tasks=1 if parallel is None else draw(COUNTS),
         parallel=parallel,
         ahead=pack_vector and draw(st.booleans()),

@@ -44,10 +44,13 @@ from tilec.lower.special import Body
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
+from tilec.schedule.legal import copies_vectors
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.tensor.forms import Axis, Form
-from tilec.tensor.scalar import Read
+
+Visit: TypeAlias = "Callable[[Tile], list[Stmt]]"
+"""Writes what is done with a tile."""
 
 Inner: TypeAlias = Callable[[int], list[Stmt]]
 """Writes the body of a panel of some width."""
@@ -219,6 +222,8 @@ class TileWriter:
         """
         panels = ranges[self.plan.vector]
         first = panels[0]
+        if self.plan.panel_block:
+            return self._panel_blocks(runs, free, ranges, most_panels)
         if self.plan.pack_row:
             stmts: list[Stmt] = []
             if self.plan.pack_vector and not self.plan.ahead:
@@ -235,10 +240,58 @@ class TileWriter:
                     inner += self._pack(width, build.var(".panel"))
             tiles: list[Stmt] = []
             for run in runs:
-                tiles += self._over_tiles(run, free, ranges, width)
+                tiles += self._over_tiles(
+                    run,
+                    ranges,
+                    lambda tile: self._packing(replace(tile, width=width), free, ranges),
+                )
             return self._blocks([*inner, *self._over_free(free, ranges, tiles)])
 
         return self._over_panels(panels, panel)
+
+    def _panel_blocks(
+        self,
+        runs: list[Run],
+        free: list[Axis],
+        ranges: dict[str, tuple[Expr, Expr]],
+        most_panels: int,
+    ) -> list[Stmt]:
+        """Panels packed in groups, row by row, so that long runs of memory are read in order."""
+        low, high = ranges[self.plan.vector]
+        size, first = self.plan.panel_block, build.var(".first")
+        group = (first, build.minimum(build.add(first, build.const(size)), high))
+        self._scratch(".panels", min(size, most_panels) * self.panels.slot_elems)
+        tiles: list[Stmt] = []
+        for run in runs:
+            tiles += self._over_tiles(
+                run,
+                ranges,
+                lambda tile: self._over_panels(
+                    group, lambda width: self._tile(replace(tile, width=width), first)
+                ),
+            )
+        stmts = [*self._pack_together(group), *self._over_free(free, ranges, tiles)]
+        return [For(".first", low, high, tuple(self._blocks(stmts)), step=size)]
+
+    def _pack_together(self, group: tuple[Expr, Expr]) -> list[Stmt]:
+        """Copy a group of panels, all of them at each step."""
+        column = build.mul(build.var(".panel"), build.const(self.width))
+        slot = build.sub(build.var(".panel"), group[0])
+        known = {self.plan.vector: column}
+        copies = self._over_panels(
+            group,
+            lambda width: [
+                self._filled(j, self._source(j, width, known), known, slot)
+                for j in range(-(-width // self.plan.lanes))
+            ],
+        )
+        return list(self.steps.loops(tuple(copies)))
+
+    def _filled(self, j: int, value: Expr, known: dict[str, Expr], slot: Expr) -> Store:
+        """Write a vector of the current step into its panel."""
+        lanes = self.plan.lanes
+        index = substitute(self.panels.offset(slot, build.const(j * lanes)), known)
+        return Store(self.ready, index, value)
 
     def _blocks(self, stmts: list[Stmt]) -> list[Stmt]:
         """The loop over blocks of the reduction, if it is cut."""
@@ -279,39 +332,38 @@ class TileWriter:
         Copying alone waits for memory; between multiplications the copy costs next to nothing. It
         needs a tile that takes all steps and whose vectors lie side by side.
         """
-        plan, body = self.plan, self.moving.body
-        return (
-            plan.pack_vector
-            and not (plan.ahead or plan.pack_row or self.problem.constraints)
-            and isinstance(body, Read)
-            and body.dtype == self.problem.dtype
-            and self.moving.steps(plan.vector) == (1,)
-        )
+        plan = self.plan
+        packs = plan.pack_vector and not (plan.ahead or plan.pack_row or plan.panel_block)
+        return packs and copies_vectors(self.problem, plan.vector)
 
     def _over_tiles(
-        self, run: Run, free: list[Axis], ranges: dict[str, tuple[Expr, Expr]], width: int
+        self, run: Run, ranges: dict[str, tuple[Expr, Expr]], visit: Visit
     ) -> list[Stmt]:
         """The tiles of a run that belong to this task, with rows read where they lie."""
         low, high = self._own(run, ranges)
         if run.border:
-            tile = Tile(run, build.const(run.start), _ZERO, width)
-            stmts = tuple(self._tile(tile))
+            stmts = tuple(visit(Tile(run, build.const(run.start), _ZERO, self.width)))
             inside = build.both(
                 build.compare("cmp_le", low, _ZERO), build.compare("cmp_gt", high, _ZERO)
             )
             return list(stmts) if inside == Const(True, inside.type) else [If(inside, stmts)]
         number = build.var(".tile")
         top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
-        tile = Tile(run, top, _ZERO, width)
-        body = tuple(self._tile(tile))
-        start = ranges[self.row.name][0]
-        if self._packs_on_use and not (run.number and start == _ZERO):
-            first = build.compare("cmp_eq", build.add(number, build.const(run.number)), start)
-            for axis in free:
-                begin = build.add(ranges[axis.name][0], build.const(axis.low))
-                first = build.both(first, build.compare("cmp_eq", build.var(axis.name), begin))
-            body = (If(first, tuple(self._tile(replace(tile, packs=True))), body),)
-        return [For(".tile", low, high, body)]
+        return [For(".tile", low, high, tuple(visit(Tile(run, top, _ZERO, self.width))))]
+
+    def _packing(
+        self, tile: Tile, free: list[Axis], ranges: dict[str, tuple[Expr, Expr]]
+    ) -> list[Stmt]:
+        """A tile that packs the panel if it is the first to read it."""
+        start, run = ranges[self.row.name][0], tile.run
+        if not self._packs_on_use or (run.number and start == _ZERO):
+            return self._tile(tile)
+        number = build.add(build.var(".tile"), build.const(run.number))
+        first = build.compare("cmp_eq", number, start)
+        for axis in free:
+            begin = build.add(ranges[axis.name][0], build.const(axis.low))
+            first = build.both(first, build.compare("cmp_eq", build.var(axis.name), begin))
+        return [If(first, tuple(self._tile(replace(tile, packs=True))), tuple(self._tile(tile)))]
 
     def _packed_rows(
         self,
@@ -475,10 +527,7 @@ class TileWriter:
             if tile.packs:
                 body += self._fetch(j, tile.width, known)
                 body.append(Let(held, self._source(j, tile.width, known)))
-                panel = substitute(self.panels.load(slot, j * lanes, lanes), known)
-                if not isinstance(panel, Load):
-                    raise InternalError(f"a panel is loaded by {panel}")
-                body.append(Store(panel.buffer, panel.index, held))
+                body.append(self._filled(j, held, known, slot))
             else:
                 if not self.plan.pack_vector:
                     body += self._fetch(j, tile.width, known)

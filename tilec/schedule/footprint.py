@@ -20,9 +20,11 @@ def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
     width = plan.lanes * plan.vectors
     total = 0
     if plan.pack_vector and not plan.ahead:
-        panels = -(-extents[plan.vector] // width) if plan.pack_row else 1
+        panels = -(-extents[plan.vector] // width)
         if plan.parallel == plan.vector:
             panels = -(-panels // plan.tasks)
+        if not plan.pack_row:
+            panels = min(panels, max(1, plan.panel_block))
         total += panels * steps * width * dtype
     if plan.pack_row and plan.row is not None:
         # Rows are kept a whole, odd number of cache lines apart.

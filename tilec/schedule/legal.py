@@ -9,6 +9,7 @@ from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
 from tilec.tensor.forms import Axis
+from tilec.tensor.scalar import Read
 
 WORKSPACE_BYTES = 32 << 20
 """Scratch memory of a kernel, all threads together, unless the options say otherwise."""
@@ -144,12 +145,16 @@ def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
 
 
 def _illegal_blocks(problem: Product, plan: Tiled) -> str | None:
-    if min(plan.reduce_block, plan.row_block) < 0 or plan.tasks < 1:
+    if min(plan.reduce_block, plan.row_block, plan.panel_block) < 0 or plan.tasks < 1:
         return "blocks are not negative, and there is at least one task"
     if plan.row_block and not plan.pack_row:
         return "a row block is of packed rows, and the rows are not packed"
     if plan.tasks > 1 and plan.parallel is None:
         return f"{plan.tasks} tasks need a loop to be divided"
+    if plan.panel_block:
+        reason = _illegal_panels(problem, plan)
+        if reason is not None:
+            return reason
     if not plan.reduce_block:
         return None
     if plan.ahead:
@@ -162,6 +167,28 @@ def _illegal_blocks(problem: Product, plan: Tiled) -> str | None:
             "the reduction cannot be cut"
         )
     return None
+
+
+def _illegal_panels(problem: Product, plan: Tiled) -> str | None:
+    if not plan.pack_vector or plan.ahead or plan.pack_row:
+        return (
+            f"a panel block is of panels along {plan.vector} that are packed during the call, "
+            "while rows stay where they lie"
+        )
+    if not copies_vectors(problem, plan.vector):
+        return f"panels along {plan.vector} are not packed by whole vectors, so not together"
+    return None
+
+
+def copies_vectors(problem: Product, vector: str) -> bool:
+    """Whether packing moves whole vectors: one array without arithmetic, lanes side by side."""
+    moving, _ = problem.split(vector)
+    return (
+        not problem.constraints
+        and isinstance(moving.body, Read)
+        and moving.body.dtype == problem.dtype
+        and moving.steps(vector) == (1,)
+    )
 
 
 def _illegal_workspace(

@@ -13,6 +13,7 @@ from math import log2, prod
 from tilec.schedule.footprint import scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
+    copies_vectors,
     illegal,
     illegal_constraints,
     illegal_vector,
@@ -44,6 +45,17 @@ L2_BYTES_PER_CYCLE = 24
 EVEN = 0.8
 """Share of the threads' time that a division into panels must use to be preferred: each panel is
 then packed by one thread only."""
+
+FEW_TILES = 32
+"""Tiles per panel up to which panels are packed in groups: then reading them is a good part of the
+work, and long runs of memory are read faster than many short ones."""
+
+MIN_BLOCK = 32
+"""Reduction steps between which it pays to store the outputs and load them again."""
+
+RUN_BYTES = 4096
+"""Memory read in one run while a group of panels is packed: a page, over which the hardware's
+prefetcher follows."""
 
 REDUCE_BLOCK = 384
 """Reduction steps per pass over packed panels: a panel of 32 columns then fills L1 one and a half
@@ -158,7 +170,9 @@ def _plan(
     )  # how often each element of the vector operand is read
     contiguous = operand.is_read and operand.steps(axis.name) == (1,)
     wide = any(abs(step) > vectors * lanes for step in operand.steps(inner.name))
-    pack_vector = ahead or not contiguous or (wide and uses >= PACK_USES * rows)
+    held = prod(a.extent for a in (*problem.axes, *problem.reductions) if operand.moves(a.name))
+    far = held * problem.dtype.bytes > core.l2_bytes
+    pack_vector = ahead or not contiguous or (wide and uses >= (1 if far else PACK_USES) * rows)
     coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
     far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
     reads = prod(a.extent for a in problem.axes if not other.moves(a.name))
@@ -177,11 +191,15 @@ def _plan(
     if pack_vector and not whole and inner.extent > room * 3 // 2:
         blocks = -(-inner.extent // room)
         reduce_block = -(-inner.extent // blocks)
+    panel_block = 0
+    together = pack_vector and wide and far and not whole and not pack_row
+    if together and uses <= FEW_TILES * rows and copies_vectors(problem, axis.name):
+        panel_block, reduce_block = _panel_block(problem, core, axis, vectors * lanes)
     if pack_row:
         steps = reduce_block or prod(a.extent for a in problem.reductions)
         fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
         row_block = max(rows, fits // rows * rows)
-    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows)
+    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows, far)
     return Tiled(
         axis.name,
         None if row is None else row.name,
@@ -192,10 +210,25 @@ def _plan(
         pack_row,
         reduce_block,
         row_block,
+        panel_block,
         tasks,
         parallel,
         ahead,
     )
+
+
+def _panel_block(problem: Product, core: Core, axis: Axis, width: int) -> tuple[int, int]:
+    """Panels that are packed together, and the reduction block with which they fit into L2."""
+    size = problem.dtype.bytes
+    panels = -(-axis.extent // width)
+    share = -(-panels // core.threads)
+    group = min(RUN_BYTES // (width * size), share)
+    *outer, inner = (a.extent for a in problem.reductions)
+    room = core.l2_bytes // 2 // (max(1, group) * width * size * prod(outer))
+    if group < 2 or room < MIN_BLOCK:
+        return 0, 0
+    blocks = -(-inner // room)
+    return group, -(-inner // blocks) if blocks > 1 else 0
 
 
 def _parallel(
@@ -206,6 +239,7 @@ def _parallel(
     width: int,
     count: int,
     rows: int,
+    far: bool,
 ) -> tuple[str | None, int]:
     """The loop to divide: panels where that is even, so that no panel is packed twice."""
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
@@ -213,18 +247,28 @@ def _parallel(
         return None, 1
     panels = -(-axis.extent // width)
     outer = [a for a in problem.axes if a is not axis and a is not row]
-    even = panels / (-(-panels // core.threads) * core.threads)
-    if panels >= core.threads and even >= EVEN:
+    tiles = -(-count // rows)
+    # An operand that all cores can keep is packed by each; one that they cannot, in parts.
+    if row is not None and not far and _even(tiles, core) >= max(EVEN, _even(panels, core)):
+        return row.name, core.threads
+    if _even(panels, core) >= EVEN:
         return axis.name, core.threads
     long = [a for a in outer if a.extent >= 2 * core.threads]
     if long:
         batch = problem.split(axis.name)[0].moves(long[0].name)
         return long[0].name, long[0].extent if batch else core.threads
+    if row is not None and _even(tiles, core) >= max(EVEN, _even(panels, core)):
+        return row.name, core.threads
     if panels >= core.threads:
         return axis.name, core.threads
-    if row is not None and count >= core.threads * rows:
+    if row is not None and tiles >= core.threads:
         return row.name, core.threads
     return None, 1
+
+
+def _even(pieces: int, core: Core) -> float:
+    """Share of the threads' time that is used when they divide some pieces."""
+    return pieces / (-(-pieces // core.threads) * core.threads)
 
 
 def _cycles(
@@ -252,5 +296,6 @@ def _cycles(
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
     if not plan.pack_row and plan.rows >= WAYS and step * problem.dtype.bytes % PAGE_BYTES == 0:
         per_tile *= 1.3  # all rows fall into one set of the first-level cache
-    # Rows that lie close together share pages and prefetch streams.
-    return per_tile * others * (1 + 0.01 * log2(1 + step * problem.dtype.bytes / 64))
+    # Rows that lie close together share pages and prefetch streams; so do few of them.
+    far = log2(1 + step * problem.dtype.bytes / 64)
+    return per_tile * others * (1 + 0.0015 * far * plan.rows)

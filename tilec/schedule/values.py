@@ -17,6 +17,7 @@ _TILE: Final = re.compile(rf"tile ({_NAME}|-)=(\d+) ({_NAME})=(\d+)x(\d+)")
 _PACK: Final = re.compile(rf"pack ({_NAME}(?:,{_NAME})?)( ahead)?")
 _REDUCE: Final = re.compile(r"reduce block (\d+)")
 _ROWS: Final = re.compile(r"row block (\d+)")
+_PANELS: Final = re.compile(r"panel block (\d+)")
 _TASKS: Final = re.compile(rf"(\d+) tasks over ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
 _PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
@@ -40,6 +41,7 @@ class Tiled:
         pack_row: Copy the other operand into contiguous panels.
         reduce_block: Iterations of the innermost reduction loop per pass; 0 takes all at once.
         row_block: Rows whose packed panels are kept at hand (in L2); 0 takes all.
+        panel_block: Panels that are packed together, row by row; 0 packs each on its own.
         tasks: Independent pieces of the loop ``parallel``, one or more per thread.
         parallel: Output loop that is divided into tasks; None runs on one thread.
         ahead: The panels of the vector operand, a constant, exist before the call.
@@ -54,6 +56,7 @@ class Tiled:
     pack_row: bool = False
     reduce_block: int = 0
     row_block: int = 0
+    panel_block: int = 0
     tasks: int = 1
     parallel: str | None = None
     ahead: bool = False
@@ -67,6 +70,8 @@ class Tiled:
             parts.append(f"reduce block {self.reduce_block}")
         if self.row_block:
             parts.append(f"row block {self.row_block}")
+        if self.panel_block:
+            parts.append(f"panel block {self.panel_block}")
         if self.parallel is not None:
             parts.append(f"{self.tasks} tasks over {self.parallel}")
         return ", ".join(parts)
@@ -244,6 +249,8 @@ def _add_part(values: dict[str, Any], part: str) -> None:
         added = {"reduce_block": int(match.group(1))}
     elif match := _ROWS.fullmatch(part):
         added = {"row_block": int(match.group(1))}
+    elif match := _PANELS.fullmatch(part):
+        added = {"panel_block": int(match.group(1))}
     elif match := _TASKS.fullmatch(part):
         added = {"tasks": int(match.group(1)), "parallel": match.group(2)}
     else:
