@@ -29,18 +29,12 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
 )
+from tilec.kernel.uses import Uses, parallel_loops, private_buffers
 from tilec_llvm import expressions, memory
 from tilec_llvm.expressions import Names
 from tilec_llvm.math import Definition
 from tilec_llvm.memory import Place
-from tilec_llvm.parallel import (
-    DECLARATION,
-    Capture,
-    Context,
-    Uses,
-    parallel_loops,
-    private_buffers,
-)
+from tilec_llvm.parallel import DECLARATION, Capture, Context
 from tilec_llvm.types import stored
 from tilec_llvm.writer import Abilities, Value, Writer, known_index
 

@@ -1,4 +1,8 @@
-"""Runs kernel IR in plain Python: slow, obvious, and independent of any backend."""
+"""Runs kernel IR in plain Python: slow, obvious, and independent of any backend.
+
+Iterations of a parallel loop run in an order of their own, and find nothing usable in the scratch
+memory that is private to a thread.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from tilec.kernel.ir import (
     Kernel,
     Let,
     Load,
+    LoopKind,
     Module,
     Ramp,
     Scope,
@@ -28,6 +33,7 @@ from tilec.kernel.ir import (
     Store,
     Var,
 )
+from tilec.kernel.uses import private_buffers
 
 Array = NDArray[Any]
 _NAMES = {"bool": "bool", "f16": "float16", "f32": "float32", "f64": "float64"}
@@ -80,8 +86,12 @@ class Interpreter:
             match stmt:
                 case For():
                     start, stop = int(self.value(stmt.start)), int(self.value(stmt.stop))
-                    for at in range(start, stop, stmt.step):
+                    divided = stmt.kind is LoopKind.PARALLEL
+                    trips = range(start, stop, stmt.step)
+                    for at in reversed(trips) if divided else trips:
                         self.values[stmt.var] = at
+                        if divided:
+                            self.spoil()
                         self.block(stmt.body)
                 case If():
                     self.block(stmt.then if self.value(stmt.condition) else stmt.otherwise)
@@ -89,6 +99,12 @@ class Interpreter:
                     self.values[stmt.var.name] = self.value(stmt.value)
                 case Store():
                     self.store(stmt)
+
+    def spoil(self) -> None:
+        """Leave numbers in private scratch memory that no kernel may rely on."""
+        for name in private_buffers(self.kernel):
+            array = self.memory[name]
+            array[...] = np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).max // 3
 
     def store(self, stmt: Store) -> None:
         value = self.value(stmt.value)

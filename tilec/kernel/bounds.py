@@ -8,7 +8,7 @@ given to isl, which knows how atoms hang together and finds a counterexample if 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
 from math import inf
@@ -46,6 +46,10 @@ _SYMBOLS: Final = {
 }
 
 
+MAX_LIMITS: Final = 16
+"""Forms tried in place of one that holds extremes and quotients."""
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
     """``const + sum(factor * atom)``; an atom is isl text."""
@@ -67,17 +71,35 @@ class Linear:
         return f"({' + '.join([*(f'{c}*{atom}' for atom, c in self.terms), str(self.const)])})"
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values of a loop variable: ``first``, ``first + step``, ... before ``end``."""
+
+    first: Linear
+    end: Linear
+    step: int
+
+
 class Facts:
-    """What is known where a statement runs."""
+    """What is known where a statement runs.
+
+    Attributes:
+        dead: What is known contradicts itself: nothing runs here.
+        variables: Names in the kernel by isl name.
+        conditions: What holds, as isl reads it.
+        loops: Values of loop variables by isl name.
+    """
 
     def __init__(self) -> None:
-        self.dead = False  # what is known contradicts itself: nothing runs here
+        self.dead = False
+        self.variables: dict[str, str] = {}
+        self.conditions: list[str] = []
+        self.loops: dict[str, Range] = {}
         self._values: dict[str, Linear] = {}
         self._tests: dict[str, Expr] = {}
         self._vectors: dict[str, Expr] = {}  # looked at again for the lanes of each access
         self._intervals: dict[str, tuple[Bound, Bound]] = {}
-        self._variables: dict[str, str] = {}  # isl name: name in the kernel
-        self._conditions: list[str] = []
+        self._parts: dict[str, tuple[str, Linear, Linear]] = {}  # operation and operands of atoms
 
     def fork(self) -> Facts:
         """The same facts, to be added to inside a block."""
@@ -86,23 +108,31 @@ class Facts:
         twin._tests = dict(self._tests)
         twin._vectors = dict(self._vectors)
         twin._intervals = dict(self._intervals)
-        twin._variables = dict(self._variables)
-        twin._conditions = list(self._conditions)
+        twin._parts = dict(self._parts)
+        twin.variables = dict(self.variables)
+        twin.conditions = list(self.conditions)
+        twin.loops = dict(self.loops)
         return twin
 
-    def enter_loop(self, name: str, start: Expr, stop: Expr, step: int) -> None:
-        """The loop variable runs from ``start`` by ``step`` to before ``stop``."""
+    def enter_loop(self, name: str, start: Expr, stop: Expr, step: int) -> str:
+        """The variable runs from ``start`` by ``step`` to before ``stop``; returns its isl name."""
         first, end = self._integer(start), self._integer(stop)
         low, high = self.bound(first)[0], self.bound(end)[1] - 1
         if not first.terms and not end.terms:
             high = first.const + (end.const - 1 - first.const) // step * step
         variable = self._new(name, low, high)
         self._values[name] = variable
+        label = variable.terms[0][0]
+        self.loops[label] = Range(first, end, step)
         rule = f"{first.text} <= {variable.text} < {end.text}"
         if step > 1:
             rule += f" and ({variable.text} - {first.text}) mod {step} = 0"
-        self._conditions.append(rule)
+        self.conditions.append(rule)
         self.dead = self.dead or low > high
+        # Where the body runs, the range is not empty: that says something of what bounds it.
+        self._not_negative(variable.plus(first, -1))
+        self._not_negative(end.plus(variable, -1).plus(Linear(const=-1)))
+        return label
 
     def define(self, name: str, value: Expr) -> None:
         """``name`` stands for ``value``."""
@@ -131,12 +161,21 @@ class Facts:
                     self.assume(arg, holds=holds)
             case _:
                 self._refine(condition, holds=holds)
-                self._conditions.append(self._condition(condition, holds=holds))
+                self.conditions.append(self._condition(condition, holds=holds))
 
-    def outside(
-        self, index: Expr, lanes: int, stride: int, mask: Expr | None, low: int, high: int
-    ) -> str | None:
-        """A case in which an active lane is not in ``low <= offset < high``, or None."""
+    def outside(self, offset: Linear, low: int, high: int) -> str | None:
+        """A case in which not ``low <= offset < high``, or None."""
+        first, last = self.bound(offset)
+        if self.dead or (low <= first and last < high):
+            return None
+        wrong = f"({offset.text} < {low} or {offset.text} >= {high})"
+        point = sample(tuple(self.variables), (*self.conditions, wrong))
+        if point is None:
+            return None
+        return ", ".join(f"{self.variables[label]} = {at}" for label, at in point.items())
+
+    def at(self, index: Expr, lanes: int, stride: int, mask: Expr | None) -> tuple[Facts, Linear]:
+        """What holds in an active lane of an access, and its offset."""
         facts = self.fork()
         if lanes > 1:
             facts._enter_lanes(lanes)
@@ -145,45 +184,17 @@ class Facts:
         offset = facts._integer(index)
         if index.type.lanes == 1 and lanes > 1:
             offset = offset.plus(Linear(((LANE, stride),)))
-        first, last = facts.bound(offset)
-        if facts.dead or (low <= first and last < high):
-            return None
-        return facts._counterexample(offset, low, high)
+        return facts, offset
 
     def _enter_lanes(self, lanes: int) -> None:
         self._intervals[LANE] = (0, lanes - 1)
-        self._variables[LANE] = LANE
-        self._conditions.append(f"0 <= {LANE} < {lanes}")
-
-    def _counterexample(self, offset: Linear, low: int, high: int) -> str | None:
-        import islpy
-
-        wrong = f"({offset.text} < {low} or {offset.text} >= {high})"
-        rules = " and ".join(f"({rule})" for rule in (*self._conditions, wrong))
-        text = f"{{ [{', '.join(self._variables)}] : {rules} }}"
-        context = islpy.DEFAULT_CONTEXT
-        context.reset_operations()
-        context.set_max_operations(MAX_OPERATIONS)
-        try:
-            found = islpy.Set.read_from_str(context, text)
-            if found.is_empty():
-                return None
-            point = found.sample_point()
-            values = [
-                point.get_coordinate_val(islpy.dim_type.set, at).to_python()
-                for at in range(len(self._variables))
-            ]
-        except islpy.Error as error:
-            raise InternalError(f"isl cannot decide whether {offset.text} stays inside") from error
-        finally:
-            context.set_max_operations(0)
-        shown = zip(self._variables.values(), values, strict=True)
-        return ", ".join(f"{name} = {value}" for name, value in shown)
+        self.variables[LANE] = LANE
+        self.conditions.append(f"0 <= {LANE} < {lanes}")
 
     def _new(self, name: str, low: Bound, high: Bound) -> Linear:
         """A new isl variable; isl has its own rules for names, so it gets a number."""
-        label = f"x{len(self._variables)}"
-        self._variables[label] = name
+        label = f"x{len(self.variables)}"
+        self.variables[label] = name
         self._intervals[label] = (low, high)
         return Linear(((label, 1),))
 
@@ -192,7 +203,7 @@ class Facts:
         lowest, highest = integer_range(dtype)
         first, last = max(low, lowest), min(high, highest)
         value = self._new("a value", first, last)
-        self._conditions.append(f"{first} <= {value.text} <= {last}")
+        self.conditions.append(f"{first} <= {value.text} <= {last}")
         return value
 
     def bound(self, form: Linear) -> tuple[Bound, Bound]:
@@ -204,6 +215,47 @@ class Facts:
             low += factor * (first if factor > 0 else last)
             high += factor * (last if factor > 0 else first)
         return low, high
+
+    def interval(self, atom: str) -> tuple[Bound, Bound]:
+        """Lowest and highest value of an atom."""
+        return self._intervals.get(atom, (-inf, inf))
+
+    def highest(self, form: Linear, measure: Callable[[Linear], Bound]) -> Bound:
+        """The lowest bound of a form from above that ``measure`` gives for it and its limits.
+
+        Limits have operands in place of extremes and quotients: min(x, y) is at most x.
+        """
+        own = measure(form)
+        for atom, factor in form.terms:
+            every, options = self._limits(atom, factor)
+            if options:
+                rest = form.plus(Linear(((atom, factor),)), -1)
+                each = [self.highest(rest.plus(option), measure) for option in options]
+                return min(own, min(each) if every else max(each))
+        return own
+
+    def variants(self, form: Linear) -> list[Linear]:
+        """``form`` and all its limits from above and below."""
+        found = [form]
+        for each in found:
+            for atom, factor in each.terms:
+                rest = each.plus(Linear(((atom, factor),)), -1)
+                if atom in self._parts and len(found) < MAX_LIMITS:
+                    found += [rest.plus(option) for option in self._limits(atom, factor)[1]]
+        return found
+
+    def _limits(self, atom: str, factor: int) -> tuple[bool, list[Linear]]:
+        """Forms of which each is at least ``factor * atom``; or, if False, the highest one is."""
+        if atom not in self._parts:
+            return True, []
+        op, left, right = self._parts[atom]
+        if op == "floor":  # e - d + 1 <= d * floor(e/d) <= e
+            times, rest = divmod(factor, right.const)
+            least = 0 if factor > 0 else 1 - right.const
+            return True, [] if rest else [Linear().plus(left.plus(Linear(const=least)), times)]
+        return op == ("min" if factor > 0 else "max"), [
+            Linear().plus(operand, factor) for operand in (left, right)
+        ]
 
     def _integer(self, expr: Expr) -> Linear:
         """Meaning of an integer expression, in the lane that is looked at."""
@@ -239,8 +291,12 @@ class Facts:
         lowest, highest = integer_range(dtype)
         return form if lowest <= low and high <= highest else self.unknown(dtype)
 
-    def atom(self, text: str, low: Bound, high: Bound) -> Linear:
-        """What is not linear, named by its isl text."""
+    def atom(
+        self, text: str, low: Bound, high: Bound, parts: tuple[str, Linear, Linear] | None = None
+    ) -> Linear:
+        """What is not linear, named by its isl text; ``parts`` are its operation and operands."""
+        if parts is not None:
+            self._parts[text] = parts
         known = self._intervals.get(text, (-inf, inf))
         self._intervals[text] = (max(low, known[0]), min(high, known[1]))
         return Linear(((text, 1),))
@@ -252,7 +308,7 @@ class Facts:
         value = self._new("a value", min(a, c), max(b, d))
         yes = f"({self._condition(test, holds=True)} and {value.text} = {first.text})"
         no = f"({self._condition(test, holds=False)} and {value.text} = {second.text})"
-        self._conditions.append(f"{yes} or {no}")
+        self.conditions.append(f"{yes} or {no}")
         return value
 
     def _condition(self, expr: Expr, *, holds: bool) -> str:
@@ -291,6 +347,16 @@ class Facts:
             self._not_negative(right.plus(left, -1).plus(Linear(const=-(op == "cmp_lt"))))
 
     def _not_negative(self, form: Linear) -> None:
+        self._narrow(form)
+        for atom, factor in form.terms:
+            every, options = self._limits(atom, factor)
+            if every and not self.dead:
+                rest = form.plus(Linear(((atom, factor),)), -1)
+                for option in options:
+                    self._not_negative(rest.plus(option))
+
+    def _narrow(self, form: Linear) -> None:
+        """Narrow the intervals of the atoms in a form that is not negative."""
         if self.bound(form)[1] < 0:
             self.dead = True
             return
@@ -303,6 +369,29 @@ class Facts:
             low, high = (max(low, limit), high) if factor > 0 else (low, min(high, -limit))
             self._intervals[atom] = (low, high)
             self.dead = self.dead or low > high
+
+
+def sample(names: tuple[str, ...], rules: Iterable[str]) -> dict[str, int] | None:
+    """Whole numbers for which all rules hold, asked of isl; None when there are none."""
+    import islpy
+
+    text = f"{{ [{', '.join(names)}] : {' and '.join(f'({rule})' for rule in rules)} }}"
+    context = islpy.DEFAULT_CONTEXT
+    context.reset_operations()
+    context.set_max_operations(MAX_OPERATIONS)
+    try:
+        found = islpy.Set.read_from_str(context, text)
+        if found.is_empty():
+            return None
+        point = found.sample_point()
+        return {
+            name: point.get_coordinate_val(islpy.dim_type.set, at).to_python()
+            for at, name in enumerate(names)
+        }
+    except islpy.Error as error:
+        raise InternalError(f"isl cannot decide whether there is a point of {text}") from error
+    finally:
+        context.set_max_operations(0)
 
 
 def _compares_integers(expr: Apply) -> bool:
@@ -335,7 +424,8 @@ def _extreme(facts: Facts, args: list[Linear], name: str) -> Linear:
         low, high = max(a, c), max(b, d)
         if a >= d or c >= b:
             return args[0] if a >= d else args[1]
-    return facts.atom(f"{name}({args[0].text}, {args[1].text})", low, high)
+    text = f"{name}({args[0].text}, {args[1].text})"
+    return facts.atom(text, low, high, (name, args[0], args[1]))
 
 
 def _quotient(facts: Facts, args: list[Linear], *, toward_zero: bool) -> Linear | None:
@@ -347,7 +437,7 @@ def _quotient(facts: Facts, args: list[Linear], *, toward_zero: bool) -> Linear 
     ends = tuple(end if abs(end) == inf else end // d for end in (low, high))
     if ends[0] == ends[1] and abs(ends[0]) != inf:
         return Linear(const=int(ends[0]))
-    return facts.atom(f"floor({value.text}/{d})", *ends)
+    return facts.atom(f"floor({value.text}/{d})", ends[0], ends[1], ("floor", value, divisor))
 
 
 def _rest(facts: Facts, args: list[Linear], *, toward_zero: bool) -> Linear | None:

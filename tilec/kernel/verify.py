@@ -1,8 +1,9 @@
 """Invariants of the kernel IR, one function each; a violation is a bug in tilec.
 
 What is checked: names and their scopes, the types of every expression and statement, that buffers
-are of the kind their scope allows, that every access stays inside its buffer, and that the calls
-of a module fit their kernels and never let a buffer that is written overlap another one.
+are of the kind their scope allows, that every access stays inside its buffer, that iterations of a
+parallel loop do not meet in memory (``races.py``), and that the calls of a module fit their kernels
+and never let a buffer that is written overlap another one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.kernel.printer import print_expression, print_statement
+from tilec.kernel.races import ParallelLoop
+from tilec.kernel.uses import Uses, private_buffers
 from tilec.operations import OPERATIONS, Rule
 
 _EXTRA_ARITIES = {"fma": 3, "floor_div": 2, "floor_mod": 2}
@@ -162,7 +165,9 @@ class _Checker:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.buffers = kernel.buffers()
+        self.private = private_buffers(kernel)
         self.stmt: Stmt | None = None
+        self.parallel: ParallelLoop | None = None
 
     def block(self, body: tuple[Stmt, ...], names: dict[str, VType], facts: Facts) -> None:
         """Check statements in order."""
@@ -224,8 +229,18 @@ class _Checker:
             known = isinstance(loop.start, Const) and isinstance(loop.stop, Const)
             self._require(known, "the bounds of an unrolled loop must be constants")
         inner = facts.fork()
-        inner.enter_loop(loop.var, loop.start, loop.stop, loop.step)
+        variable = inner.enter_loop(loop.var, loop.start, loop.stop, loop.step)
+        # Of nested parallel loops the outermost is divided.
+        divided = loop.kind is LoopKind.PARALLEL and self.parallel is None
+        if divided:
+            shared = Uses().block(loop.body).stores.keys() - self.private
+            outer = frozenset(facts.variables)
+            self.parallel = ParallelLoop(loop.var, variable, outer, frozenset(shared))
         self.block(loop.body, {**names, loop.var: INDEX}, inner)
+        if divided and self.parallel is not None:
+            race, self.parallel, self.stmt = self.parallel.race(), None, loop
+            if race is not None:
+                self._fail(race)
 
     def _check_if(self, stmt: If, names: dict[str, VType], facts: Facts) -> None:
         self.expression(stmt.condition, names, facts)
@@ -277,7 +292,10 @@ class _Checker:
         buffer = self.buffers[access.buffer]
         lanes = 1 if buffer.type.lanes > 1 else kind.lanes
         mask = access.mask if buffer.type.lanes == 1 else None
-        case = facts.outside(access.index, lanes, access.stride, mask, buffer.low, buffer.high)
+        there, offset = facts.at(access.index, lanes, access.stride, mask)
+        case = there.outside(offset, buffer.low, buffer.high)
+        if case is None and self.parallel is not None and self.stmt is not None:
+            self.parallel.add(access, offset, there, self.stmt)
         if case is not None:
             where = print_expression(access.index)
             extent = f"{buffer.low} to {buffer.high}"
