@@ -33,11 +33,15 @@ def laid_out(array: Array, layout: str) -> Array:
 
 
 def check_target(case: Case, target: str, layout: str = "contiguous") -> None:
-    """Compile a case for a target and hold every result against the reference."""
+    """Compile a case for a target and hold every result against the reference.
+
+    All invariants are verified on the way, bounds and races among them.
+    """
     function = tilec.function(case.text)
     arrays = [laid_out(array, layout) for array in case.arrays.values()]
     kept = [array.copy() for array in arrays]
-    results = function.compile(*arrays, target=target)(*arrays)
+    checked = tilec.Options(debug=True)
+    results = function.compile(*arrays, target=target, options=checked)(*arrays)
     expected = function.compile(*arrays, target="reference")(*arrays)
     if len(case.facts) == 1:
         results, expected = (results,), (expected,)
