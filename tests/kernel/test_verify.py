@@ -212,6 +212,7 @@ def test_gathers_of_vectors() -> None:
     refuse("leaves A", put(ZERO, Load("A", index, vec(8))))
     check(put(ZERO, Load("A", build.ramp(build.const(92), 8), vec(8))))
     refuse("lane = 7", put(ZERO, Load("A", build.ramp(build.const(93), 8), vec(8))))
+    check(put(ZERO, Load("A", Ramp(build.const(99), 1, INDEX), F)))
     named = Var("v", VType(I64, 8))
     check(Let(named, clamped), put(ZERO, Load("A", named, vec(8))))
 

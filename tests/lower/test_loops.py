@@ -9,6 +9,7 @@ import pytest
 from tests.lower.texts import program
 from tilec.kernel.ir import Const, For, If, Kernel, LoopKind, Store
 from tilec.kernel.printer import print_kernel
+from tilec.kernel.verify import verify
 from tilec.lower.loops import CASCADE_POINTS, CHUNK
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
@@ -32,6 +33,12 @@ def tasks(one: Kernel) -> int:
     (loop,) = (loop for loop in loops(one) if loop.kind is LoopKind.PARALLEL)
     assert isinstance(loop.stop, Const)
     return int(loop.stop.value)
+
+
+@pytest.mark.parametrize("aggregation", [">", "<", "+", "*"])
+def test_aggregations_of_bools_begin_with_a_bool(aggregation: str) -> None:
+    text = f"S[j : N] = {aggregation}(A[i, j] < 2)"
+    verify(lower_program(program(text, A=(20, 30)), core=Core(vector_bytes=64)))
 
 
 def test_a_long_map_is_divided_into_chunks() -> None:

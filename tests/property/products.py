@@ -83,6 +83,46 @@ def convolutions(draw: st.DrawFn) -> Case:
     return _case(draw, tensors, statement, ("CO", filters), prod(window) * channels)
 
 
+@st.composite
+def reductions(draw: st.DrawFn) -> Case:
+    """Many values into few elements, which may be split among tasks."""
+    rank = draw(st.integers(1, 3))
+    names = "ijkl"[: rank + draw(st.integers(0, 1))]
+    outputs = draw(st.permutations(names))[: len(names) - rank]
+    extents = {name: draw(st.sampled_from([1, 2, 3, 5, 16, 17])) for name in outputs}
+    for name in names:
+        extents.setdefault(name, draw(st.sampled_from([1, 7, 16, 31, 33, 64, 65, 96, 257])))
+    assume(prod(extents.values()) <= MAX_POINTS)
+    dtype, agg = draw(_DTYPES), draw(st.sampled_from(["+", "+", ">", "<"]))
+    value = Fact(dtype, -2, 2, 2) if dtype.is_float else Fact(dtype, -9, 9)
+    axes = {"X": draw(st.permutations(names))}
+    if draw(st.booleans()):
+        axes["Y"] = draw(st.lists(st.sampled_from(names), unique=True, min_size=1))
+    inputs = {
+        name: Tensor(name, tuple(extents[i] for i in own), tuple(i.upper() for i in own), value)
+        for name, own in axes.items()
+    }
+    body = " * ".join(f"{name}[{', '.join(own)}]" for name, own in axes.items())
+    constraint = draw(st.sampled_from(["", "", f", {names[0]} < {extents[names[0]] // 2 + 1}"]))
+    left = f"C[{', '.join(outputs)}"
+    left += f" : {', '.join(i.upper() for i in outputs)}]" if outputs else "]"
+    header = ", ".join(f"{item.name}[{', '.join(item.sizes)}]: {dtype}" for item in inputs.values())
+    text = f"function ({header}) -> (C) {{\n  {left} = {agg}({body}){constraint};\n}}"
+    term = facts.apply("mul", value, value) if len(axes) > 1 else value
+    kind = Aggregation(agg)
+    wide = term and facts.convert(term, facts.combining(kind, dtype))
+    points = prod(extents[i] for i in names if i not in outputs)
+    total = wide and facts.aggregate(kind, wide, points, dtype)
+    assume(total is not None)
+    assert total is not None
+    seed = draw(st.integers(0, 2**16))
+    arrays = {
+        name: fill(item, np.random.default_rng([seed, at]))
+        for at, (name, item) in enumerate(inputs.items())
+    }
+    return Case(text, arrays, {"C": total})
+
+
 def _case(
     draw: st.DrawFn,
     tensors: dict[str, tuple[tuple[str, ...], tuple[int, ...]]],

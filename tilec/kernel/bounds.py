@@ -271,6 +271,8 @@ class Facts:
                 return self._integer(expr.arg)
             case Ramp():
                 start = self._integer(expr.start)
+                if expr.type.lanes == 1:
+                    return start
                 return self._fitting(start.plus(Linear(((LANE, expr.stride),))), expr.type.dtype)
             case Load() | Fold():
                 return self.unknown(expr.type.dtype)

@@ -152,8 +152,10 @@ def _illegal(plan: Plan, flat: FlatPiece, agg: Aggregation, most: int) -> str | 
             return f"{plan.vector} can be both divided and made vectors only when it is alone"
     if plan.vector is None:
         return None
-    if not 1 <= plan.lanes <= most or plan.lanes & (plan.lanes - 1):
-        return f"a vector has {plan.lanes} lanes, but they are a power of two up to {most}"
+    if most < 2:
+        return "there are no vectors, or the pass that makes them is switched off"
+    if not 2 <= plan.lanes <= most or plan.lanes & (plan.lanes - 1):
+        return f"a vector has {plan.lanes} lanes, but they are a power of two from 2 to {most}"
     if any(part.divisible for part in flat.piece.parts):
         return "an index that must divide evenly has to be tested one by one"
     if not plan.reduction:

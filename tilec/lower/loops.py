@@ -206,7 +206,7 @@ class LoopWriter:
 
     def _otherwise(self, flat: FlatPiece, result: VType) -> Expr:
         if self.target.default is None:
-            return Const(_zero(result.dtype), result)
+            return Const(_as(result.dtype, 0), result)
         where = form_expr(form_of(flat.stores[1]))
         value = Load(self.target.default.name, where, VType(self.target.default.type.dtype))
         return convert(value, result.dtype)
@@ -335,21 +335,24 @@ def _is_direct(parts: tuple[Part, ...]) -> bool:
 def _identity(agg: Aggregation, kind: VType) -> Const:
     """The value that leaves others unchanged: 0, 1, the lowest or the highest."""
     dtype = kind.dtype
+    ends = (-float("inf"), float("inf")) if dtype.is_float else integer_range(dtype)
     match agg:
         case Aggregation.SUM | Aggregation.ASSIGN:
-            return Const(_zero(dtype), kind)
+            value: float = 0
         case Aggregation.PRODUCT:
-            return Const(1.0 if dtype.is_float else 1, kind)
+            value = 1
         case Aggregation.MAX:
-            return Const(-float("inf") if dtype.is_float else integer_range(dtype)[0], kind)
+            value = ends[0]
         case Aggregation.MIN:
-            return Const(float("inf") if dtype.is_float else integer_range(dtype)[1], kind)
+            value = ends[1]
+    return Const(_as(dtype, value), kind)
 
 
-def _zero(dtype: DType) -> bool | int | float:
+def _as(dtype: DType, value: float) -> bool | int | float:
+    """A number as a constant of some type."""
     if dtype.kind is Kind.BOOL:
-        return False
-    return 0.0 if dtype.is_float else 0
+        return bool(value)
+    return float(value) if dtype.is_float else int(value)
 
 
 def _bool() -> DType:
