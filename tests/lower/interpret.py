@@ -26,6 +26,7 @@ from tilec.kernel.ir import (
     Load,
     LoopKind,
     Module,
+    Prefetch,
     Ramp,
     Scope,
     Splat,
@@ -99,6 +100,8 @@ class Interpreter:
                     self.values[stmt.var.name] = self.value(stmt.value)
                 case Store():
                     self.store(stmt)
+                case Prefetch():
+                    self.value(stmt.index)
 
     def spoil(self) -> None:
         """Leave numbers in private scratch memory that no kernel may rely on."""
