@@ -25,6 +25,7 @@ from tilec.kernel.ir import (
     Let,
     Load,
     Module,
+    Prefetch,
     Ramp,
     Splat,
     Stmt,
@@ -124,6 +125,8 @@ class _Printer:
                     yield f"{memory}[{at}] = {value}"
                 else:
                     yield f"support.store({memory}, {at}, {value}, {self._expr(stmt.mask)})"
+            case Prefetch():
+                yield "pass"  # a hint
             case _:
                 assert_never(stmt)
 
