@@ -8,6 +8,7 @@ from tilec.errors import (
     ArgumentError,
     BoundsError,
     CacheError,
+    GradientError,
     InternalError,
     LimitError,
     NameResolutionError,
@@ -21,8 +22,10 @@ from tilec.errors import (
     UserError,
 )
 from tilec.options import Options
+from tilec.program.check_grad import check_grad
 from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
+from tilec.program.gradients import grad, jvp, value_and_grad
 from tilec.program.targets import TargetInfo, targets
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Loops, Plan, Schedule, Tiled
@@ -34,6 +37,7 @@ __all__ = [
     "CacheError",
     "Executable",
     "Function",
+    "GradientError",
     "InternalError",
     "LimitError",
     "Loops",
@@ -53,7 +57,11 @@ __all__ = [
     "Tiled",
     "UserError",
     "__version__",
+    "check_grad",
     "function",
+    "grad",
+    "jvp",
     "load",
     "targets",
+    "value_and_grad",
 ]

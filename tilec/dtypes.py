@@ -70,6 +70,12 @@ BF16: Final = DType("bf16", Kind.FLOAT, 16)
 F32: Final = DType("f32", Kind.FLOAT, 32)
 F64: Final = DType("f64", Kind.FLOAT, 64)
 
+GENERIC: Final = DType("generic", Kind.FLOAT, 33)
+"""The float type that a header leaves open, in a program that is lowered without arguments (to
+derive its gradient). It wins over f32 literals and over all narrower types, so that conversions to
+a type which the text names stay visible. No bound program has it.
+"""
+
 ALL: Final = (BOOL, I8, I16, I32, I64, U8, U16, U32, U64, F16, BF16, F32, F64)
 BY_NAME: Final = {dtype.name: dtype for dtype in ALL}
 

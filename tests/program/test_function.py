@@ -482,3 +482,10 @@ def test_bfloat16(target: str) -> None:
     c = tilec.function("function (A[M, N]) -> (B) { B = A + A; }")(a, target=target)
     assert c.dtype == ml_dtypes.bfloat16
     np.testing.assert_array_equal(c.astype(np.float32), 2 * a.astype(np.float32))
+
+
+def test_a_value_under_two_names_of_which_its_own_comes_last() -> None:
+    f = tilec.function("function (A[N]) -> (R, S) { S[i] = +(A[i] * A[k]); R = S; }")
+    first, second = f(np.arange(3.0))
+    np.testing.assert_array_equal(first, [0, 3, 6])
+    np.testing.assert_array_equal(second, first)

@@ -7,6 +7,7 @@ So everything that comes out is valid, and the strategy needs no proof of its ow
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -74,9 +75,19 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, max_statements: int = 3) -> Case:
-    """A valid program of up to ``max_statements`` statements, and its inputs."""
-    grown = _Growing(draw, smooth=draw(st.integers(0, 3)) > 0)
+def cases(
+    draw: st.DrawFn, *, max_statements: int = 3, dtypes: Sequence[DType] | None = None
+) -> Case:
+    """A valid program of up to ``max_statements`` statements, and its inputs.
+
+    Args:
+        draw: Given by hypothesis.
+        max_statements: Bound of their number.
+        dtypes: What inputs may be, apart from those that must be integers; by default anything,
+            and values may be special then.
+    """
+    smooth = dtypes is not None or draw(st.integers(0, 3)) > 0
+    grown = _Growing(draw, smooth, dtypes or (F32, F32, F64, I32, *ALL))
     for _ in range(draw(st.integers(1, 2))):
         grown.add_input(draw(_shapes()))
     wanted = draw(st.integers(1, max_statements))
@@ -132,6 +143,7 @@ class _Growing:
 
     draw: st.DrawFn
     smooth: bool
+    dtypes: Sequence[DType]
     inputs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     known: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     statements: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -149,7 +161,7 @@ class _Growing:
         *,
         sizes: tuple[str, ...] | None = None,
     ) -> Tensor:
-        dtype = dtype or self.draw(st.sampled_from([F32, F32, F64, I32, *ALL]))
+        dtype = dtype or self.draw(st.sampled_from(self.dtypes))
         name = f"A{len(self.inputs)}"
         if sizes is None:
             sizes = tuple(

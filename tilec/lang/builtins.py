@@ -98,6 +98,7 @@ _ROWS: Final = (
     ),
     Builtin("reverse_grad", "reverse_grad(x, c)", _T, 2, 2),
     Builtin("simple_reduce", "simple_reduce(x, d0, d1, ...)", _T, 1, None, sizes=1),
+    Builtin("sum_to", "sum_to(x, like)", _T, 2, 2),
     Builtin("quantize", "quantize(x, ...)", Group.REFUSED, 0, None),
 )
 

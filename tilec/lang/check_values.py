@@ -338,6 +338,8 @@ def _tensor_call(call: ast.Call, kinds: Sequence[TensorKind], scope: Scope) -> K
                     "it sums axes away, so the result has at most as many as the operand",
                 )
             return TensorKind(len(call.args) - 1)
+        case "sum_to":
+            return kinds[1]
         case "gather":
             return _gather(call, kinds[0], kinds[1], scope)
         case "scatter":

@@ -49,6 +49,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
     operands,
 )
@@ -188,7 +189,9 @@ def _copy_outputs(work: _Lowering, outputs: tuple[Buffer, ...]) -> None:
         if source.buffer.name == buffer.name:
             continue
         kind = work.types[output.value]
-        node = special.copy_map(output.name, output.value, kind)
+        # The name may be that of the value, whose kernel has it then.
+        name = f"{output.name}_copy" if output.name in work.types else output.name
+        node = special.copy_map(name, output.value, kind)
         target = work.places[buffer.name] = Place(buffer, contiguous(concrete(kind.shape)))
         _lower_loops(work, Group(node), pieces_of_map(node), target)
 
@@ -247,8 +250,8 @@ def _lower_group(work: _Lowering, group: Group) -> None:
             _finish(work, group, special.random_state(node, work.places, target))
         case ArgSort():
             _finish(work, group, sort.argsort(node, work.places, target, work.types))
-        case Constant():
-            raise InternalError(f"constant {node.name} reached the loops")
+        case Constant() | SumTo():
+            raise InternalError(f"{node.name} reached the loops")
 
 
 def _lower_loops(

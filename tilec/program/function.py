@@ -25,6 +25,7 @@ from tilec.source import Source
 
 if TYPE_CHECKING:
     from tilec.lang.finding import Lint
+    from tilec.program.origin import Origin
     from tilec.program.pipeline import Observer
 
 KEPT_SIGNATURES: Final = 256
@@ -75,9 +76,12 @@ def functions(source: str | PathLike[str] | Source) -> tuple[Function, ...]:
 class Function:
     """A Tile function. Made by ``tilec.function``; safe to call from several threads at once."""
 
-    def __init__(self, text: Frontend, bound: Mapping[str, Array]) -> None:
+    def __init__(
+        self, text: Frontend, bound: Mapping[str, Array], origin: Origin | None = None
+    ) -> None:
         self._text = text
         self._bound = dict(bound)
+        self._origin = origin
         header = text.header
         self._passed = tuple(each for each in header.inputs if each.name not in bound)
         self._names = tuple(each.name for each in self._passed)
@@ -130,6 +134,11 @@ class Function:
                     return result
         wanted = None if schedule is None else as_schedule(schedule)
         return self._call_checked(arrays, out, _Choice(target, num_threads, wanted), named)
+
+    @property
+    def parts(self) -> Parts:
+        """What the function was made of, for those who make another one of it."""
+        return Parts(self._text, self._bound, self._origin)
 
     @property
     def name(self) -> str | None:
@@ -196,7 +205,7 @@ class Function:
             array = np.array(take(name, value, known[name].dtype), order="C", copy=True)
             array.flags.writeable = False
             bound[name] = array
-        return Function(self._text, bound)
+        return Function(self._text, bound, self._origin)
 
     @public
     def compile(
@@ -307,6 +316,10 @@ class Function:
         observe: Observer | None,
     ) -> Executable:
         recipe = replace(self._recipe(arguments, options), schedule=schedule)
+        if self._origin is not None:
+            self._origin.accept(recipe.arguments)
+            if options.debug:
+                self._origin.check(recipe.arguments)
         made = engine(self._text, recipe, self._bound, observe)
         return Executable(self._text, recipe, self._bound, made)
 
@@ -365,6 +378,21 @@ class Function:
 
     def _title(self) -> str:
         return self.name or "the function"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a function is made of.
+
+    Attributes:
+        text: The text and which function of it.
+        bound: The arrays that are known.
+        origin: What it was derived from, if it was.
+    """
+
+    text: Frontend
+    bound: Mapping[str, Array]
+    origin: Origin | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class Affine:
                 totals[inner_name] = totals.get(inner_name, Fraction(0)) + factor * inner_factor
         return Affine.build(totals.items(), const)
 
+    def rename(self, names: Mapping[str, str]) -> Affine:
+        """Give indices other names; those that are not in ``names`` keep theirs."""
+        return Affine.build(((names.get(name, name), c) for name, c in self.terms), self.const)
+
     def __add__(self, other: Affine) -> Affine:
         left, left_const = self.rational()
         right, right_const = other.rational()

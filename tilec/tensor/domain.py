@@ -28,6 +28,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
 )
 from tilec.tensor.isl import Map as Relation
@@ -297,6 +298,8 @@ def _used(node: Node, tensor: str, shape: tuple[int, ...], types: Types) -> tupl
             whole = tensor in (node.updates, node.rows)
         case RandomValue() | RandomState():
             whole = node.state == tensor
+        case SumTo():
+            whole = tensor in (node.operand, node.like)
     return None if whole else ()
 
 

@@ -32,6 +32,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
 )
 from tilec.tensor.numpy_ops import Array, convert, storage, to_bf16
@@ -106,6 +107,8 @@ class _Evaluator:
                 return random.advance(self._values[node.state], *concrete((node.count,)))
             case ArgSort():
                 return _argsort(self._values[node.operand], node.axis, node.descending)
+            case SumTo():
+                raise InternalError(f"{node.name} is not bound")
 
     def _map(self, node: Map) -> Array:
         shape = concrete(node.type.shape)

@@ -199,8 +199,33 @@ class ArgSort:
     span: Span | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SumTo:
+    """``operand`` summed over the axes along which ``like`` is broadcast to it.
+
+    The result has the shape and the dtype of ``like``. It stands only in programs whose sizes are
+    symbols, where these do not tell which axes are broadcast; bound, it is a contraction.
+    """
+
+    name: str
+    type: TensorType
+    operand: str
+    like: str
+    attributes: tuple[Attribute, ...] = ()
+    span: Span | None = field(default=None, compare=False)
+
+
 Node: TypeAlias = (
-    Constant | Contraction | Map | Reshape | Gather | Scatter | RandomValue | RandomState | ArgSort
+    Constant
+    | Contraction
+    | Map
+    | Reshape
+    | Gather
+    | Scatter
+    | RandomValue
+    | RandomState
+    | ArgSort
+    | SumTo
 )
 
 
@@ -251,4 +276,6 @@ def operands(node: Node) -> tuple[str, ...]:
             names = (node.updates, node.rows)
         case RandomValue() | RandomState():
             names = (node.state,)
+        case SumTo():
+            names = (node.operand, node.like)
     return tuple(dict.fromkeys(names))

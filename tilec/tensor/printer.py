@@ -25,6 +25,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
 )
 from tilec.tensor.isl import Set
@@ -80,6 +81,8 @@ def _definition(node: Node) -> str:
         case ArgSort():
             order = "descending" if node.descending else "ascending"
             return f"argsort({node.operand}, axis {node.axis}, {order})"
+        case SumTo():
+            return f"sum_to({node.operand}, {node.like})"
 
 
 def print_scalar(value: Scalar) -> str:

@@ -79,6 +79,19 @@ def rewrite(value: Scalar, change: Callable[[Scalar], Scalar | None]) -> Scalar:
     return value if changed is None else changed
 
 
+def rename_indices(value: Scalar, names: Mapping[str, str]) -> Scalar:
+    """The expression with index variables renamed; sizes in it may be symbols."""
+
+    def change(node: Scalar) -> Scalar | None:
+        if isinstance(node, Read):
+            return replace(node, access=tuple(form.rename(names) for form in node.access))
+        if isinstance(node, IndexValue):
+            return replace(node, form=node.form.rename(names))
+        return None
+
+    return rewrite(value, change)
+
+
 def at_indices(value: Scalar, values: Mapping[str, Affine]) -> Scalar:
     """The expression with index variables replaced by index expressions."""
 

@@ -19,8 +19,9 @@ class SizeExpr:
     """An unevaluated size.
 
     ``op`` is ``symbol`` (then ``name`` holds it), or one of ``add sub mul div mod neg max min
-    exact_div cond cmp_*`` applied to ``args``. ``div`` truncates; ``exact_div`` is rational
-    division and occurs in index expressions only.
+    exact_div broadcast cond cmp_*`` applied to ``args``. ``div`` truncates; ``exact_div`` is
+    rational division and occurs in index expressions only. ``axes`` is no size: it stands for all
+    axes of the input ``name``, whose rank the header leaves open.
     """
 
     op: str
@@ -28,8 +29,8 @@ class SizeExpr:
     name: str = ""
 
     def __str__(self) -> str:
-        if self.op == "symbol":
-            return self.name
+        if self.op in ("symbol", "axes"):
+            return self.name if self.op == "symbol" else f"axes of {self.name}"
         return f"{self.op}({', '.join(str(arg) for arg in self.args)})"
 
 
@@ -43,6 +44,23 @@ Coefficient: TypeAlias = Fraction | SizeExpr
 def symbol(name: str) -> SizeExpr:
     """The size that the header calls ``name``."""
     return SizeExpr("symbol", (), name)
+
+
+def open_axes(name: str) -> SizeExpr:
+    """All axes of an input that may have any rank."""
+    return SizeExpr("axes", (), name)
+
+
+def is_open(shape: tuple[Size, ...]) -> str | None:
+    """Name of an input of open rank that a shape depends on; None for a shape of known rank."""
+    pending: list[Size | Fraction] = [*shape]
+    while pending:
+        size = pending.pop()
+        if isinstance(size, SizeExpr):
+            if size.op == "axes":
+                return size.name
+            pending += size.args
+    return None
 
 
 def truncated_div(left: int, right: int) -> int:

@@ -19,6 +19,7 @@ from tilec.dtypes import (
     F16,
     F32,
     F64,
+    GENERIC,
     I32,
     I64,
     U64,
@@ -117,7 +118,7 @@ def literal(value: bool | float, dtype: DType) -> Literal:
 
 def round_float(value: float, dtype: DType) -> float:
     """The nearest value of a float type, as a Python float; too large becomes infinite."""
-    if dtype == F64:
+    if dtype in (F64, GENERIC):
         return float(value)
     with np.errstate(over="ignore"):
         exact = _numpy(value)

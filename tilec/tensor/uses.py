@@ -17,6 +17,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     operands,
 )
 from tilec.tensor.scalar import Read, Scalar, rewrite
@@ -58,3 +59,5 @@ def reading(node: Node, instead: Mapping[str, str]) -> Node:
             return replace(node, updates=of(node.updates), rows=of(node.rows))
         case RandomValue() | RandomState():
             return replace(node, state=of(node.state))
+        case SumTo():
+            return replace(node, operand=of(node.operand), like=of(node.like))

@@ -27,6 +27,7 @@ from tilec.tensor.ir import (
     RandomValue,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
     operands,
 )
@@ -127,6 +128,8 @@ def _check_node(node: Node, types: Types) -> None:
             _check_random(node, types)
         case ArgSort():
             _check_argsort(node, types)
+        case SumTo():
+            _check_sum_to(node, types)
 
 
 def _check_scalars(node: Contraction | Map, types: Types) -> None:
@@ -311,6 +314,12 @@ def _check_argsort(node: ArgSort, types: Types) -> None:
         _fail(f"the operand is {kind}")
     if not 0 <= node.axis < len(kind.shape):
         _fail(f"there is no axis {node.axis}")
+
+
+def _check_sum_to(node: SumTo, types: Types) -> None:
+    """The result is like its model."""
+    if node.type != types[node.like]:
+        _fail(f"the model is {types[node.like]}")
 
 
 def _fits(value: bool | float, dtype: DType) -> bool:

@@ -19,7 +19,7 @@ from tilec.lang.lower.expressions import cast_target, evaluate
 from tilec.lang.lower.forms import affine
 from tilec.lang.lower.values import Number, Tensor, number_scalar, shape_of
 from tilec.lang.walk import expressions, index_names
-from tilec.operations import INFIX, OPERATIONS
+from tilec.operations import INFIX
 from tilec.source import Span
 from tilec.tensor import types
 from tilec.tensor.ir import Constraint, Contraction, TensorType
@@ -71,7 +71,7 @@ def _shape(statement: ast.Contraction, frame: Frame) -> tuple[Size, ...]:
     for axis, expr in enumerate(statement.sizes):
         number = evaluate(expr, frame)
         if not isinstance(number, Number):
-            raise InternalError("an output size is no number", expr.span)
+            raise sizes.needs_sizes(expr.span)
         place = f"the size of axis {axis} of {statement.name}"
         result.append(sizes.extent(number, place, expr.span))
     return tuple(result)
@@ -138,7 +138,7 @@ def _default_shape(statement: ast.Contraction, default: ast.Name, frame: Frame) 
 def _constraint(constraint: ast.Constraint, frame: Frame) -> Constraint:
     number = evaluate(constraint.bound, frame)
     if not isinstance(number, Number):
-        raise InternalError("the bound of a constraint is no number", constraint.bound.span)
+        raise sizes.needs_sizes(constraint.bound.span)
     bound = sizes.integer(number, "the bound of a constraint", constraint.bound.span)
     return Constraint(affine(constraint.form, frame.env), bound)
 
@@ -236,9 +236,9 @@ class _Body:
         if builtin.group is Group.CAST:
             dtype = cast_target(call)
             part = self.part(call.args[0])
-            if isinstance(part, Number):
+            if isinstance(part, Number) and sizes.converts(part, dtype):
                 return sizes.convert(part, dtype, call.span)
-            return types.convert(part, dtype)
+            return types.convert(_scalar(part), dtype)
         if builtin.op == "":
             return self.part(call.args[0])
         return self.apply(builtin.op, call.args, call.span)
@@ -250,7 +250,7 @@ class _Body:
         self, op: str, parts: Sequence[_Part], args: Sequence[ast.Expr], span: Span
     ) -> _Part:
         numbers = [part for part in parts if isinstance(part, Number)]
-        if len(numbers) == len(parts) and OPERATIONS[op].bind_time:
+        if len(numbers) == len(parts) and sizes.folds(op, numbers):
             return sizes.fold(op, tuple(numbers), span)
         scalars = [_scalar(part) for part in parts]
         reason = types.refusal(op, [scalar.dtype for scalar in scalars])

@@ -10,7 +10,6 @@ from tilec.dtypes import DType
 from tilec.errors import ShapeError, TileTypeError
 from tilec.lang.lower import sizes
 from tilec.lang.lower.values import Number, Pointwise, Tensor, dtype_of, scalar_of, shape_of
-from tilec.operations import OPERATIONS
 from tilec.source import Span
 from tilec.tensor import types
 from tilec.tensor.size import Size
@@ -35,7 +34,7 @@ def apply(op: str, operands: Sequence[Operand], span: Span) -> Plain:
         ShapeError: the shapes do not fit together.
     """
     numbers = [o.value for o in operands if isinstance(o.value, Number)]
-    if len(numbers) == len(operands) and OPERATIONS[op].bind_time:
+    if len(numbers) == len(operands) and sizes.folds(op, numbers):
         return sizes.fold(op, tuple(numbers), span)
     dtypes = tuple(dtype_of(o.value) for o in operands)
     reason = types.refusal(op, dtypes)
@@ -53,7 +52,7 @@ def apply(op: str, operands: Sequence[Operand], span: Span) -> Plain:
 def cast(operand: Operand, dtype: DType, span: Span) -> Plain:
     """A conversion of element type."""
     value = operand.value
-    if isinstance(value, Number):
+    if isinstance(value, Number) and sizes.converts(value, dtype):
         return sizes.convert(value, dtype, span)
     if dtype_of(value) == dtype:
         return value
@@ -73,8 +72,11 @@ def broadcast(operands: Sequence[Operand], span: Span) -> tuple[Size, ...]:
                 continue
             if giver is None:
                 result[axis], givers[axis] = size, operand
-            elif not sizes.same(result[axis], size):
+                continue
+            joined = sizes.broadcast(result[axis], size)
+            if joined is None:
                 raise _mismatch(giver, operand, rank - axis, span)
+            result[axis] = joined
     return tuple(result)
 
 
@@ -87,12 +89,6 @@ def spelled(operand: Operand) -> str:
 
 def _mismatch(first: Operand, second: Operand, from_right: int, span: Span) -> ShapeError:
     one, two = shape_of(first.value)[-from_right], shape_of(second.value)[-from_right]
-    if sizes.same(one, two) is None:
-        return ShapeError(
-            f"whether {spelled(first)} and {spelled(second)} fit together depends on the sizes",
-            span,
-            help="give equal sizes the same name, or bind the function to shapes first",
-        )
     return ShapeError(
         f"shapes do not match in an elementwise operation: {spelled(first)} and {spelled(second)}",
         span,

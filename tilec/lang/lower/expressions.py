@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tilec.dtypes import F32, I32, DType
 from tilec.errors import InternalError, ShapeError
@@ -131,7 +132,7 @@ def _numbers(args: Sequence[ast.Expr], frame: Frame) -> list[Number]:
     for arg in args:
         value = evaluate(arg, frame)
         if not isinstance(value, Number):
-            raise InternalError("a size is no number", arg.span)
+            raise sizes.needs_sizes(arg.span)
         found.append(value)
     return found
 
@@ -149,9 +150,11 @@ def _on_sizes(call: ast.Call, builtin: Builtin, frame: Frame) -> Number:
         return numbers[0]
     places = zip(numbers, call.args, strict=True)
     left, right = (sizes.integer(n, f"an argument of {call.function}", a.span) for n, a in places)
-    if call.function == "broadcast" and 1 in (left, right):
-        return numbers[1] if left == 1 else numbers[0]
-    if sizes.same(left, right) is not False:
+    if call.function == "broadcast":
+        joined = sizes.broadcast(left, right)
+        if joined is not None:
+            return numbers[0] if joined == left else replace(numbers[1], value=joined)
+    elif sizes.same(left, right) is not False:
         return numbers[0]
     raise ShapeError(
         f"{call.function}({left}, {right}): the sizes differ",

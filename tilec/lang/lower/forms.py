@@ -47,7 +47,7 @@ def _form(expr: ast.Expr, env: Mapping[str, Value]) -> tuple[_Terms, Coefficient
 def _size(expr: ast.Name, env: Mapping[str, Value]) -> Coefficient:
     value = env[expr.name]
     if not isinstance(value, Number):
-        raise InternalError(f"{expr.name} is no number", expr.span)
+        raise sizes.needs_sizes(expr.span)
     size = sizes.integer(value, f"{expr.name} in an index expression", expr.span)
     return size if isinstance(size, SizeExpr) else Fraction(size)
 

@@ -42,7 +42,15 @@ def lower(
     Raises:
         UserError: the first mistake, the others in its ``also``.
     """
-    given = _arguments(checked, types, values or {})
+    return lower_given(checked, _arguments(checked, types, values or {}))
+
+
+def lower_given(checked: Checked, given: Mapping[str, Value]) -> Program:
+    """Bind a function to a tensor or a number for each input; sizes may be symbols.
+
+    Raises:
+        UserError: the first mistake, the others in its ``also``.
+    """
     builder = Builder(Collector())
     function = checked.function
     builder.used.update(fact.name for fact in checked.inputs)

@@ -7,12 +7,14 @@ in double precision. With sizes unbound the same functions build symbolic sizes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
 from tilec.dtypes import I32, I64, DType, Kind, integer_range
 from tilec.errors import InternalError, ShapeError
 from tilec.lang.lower.values import Number
+from tilec.operations import OPERATIONS
 from tilec.source import Span
 from tilec.tensor import types
 from tilec.tensor.size import Coefficient, Size, SizeExpr, truncated_div
@@ -21,6 +23,15 @@ _COMPARISONS: Final = ("cmp_eq", "cmp_ne", "cmp_lt", "cmp_gt", "cmp_le", "cmp_ge
 _SYMBOLIC: Final = frozenset(
     ("add", "sub", "mul", "div", "mod", "neg", "max", "min", "cond", *_COMPARISONS)
 )
+
+
+def folds(op: str, numbers: Sequence[Number]) -> bool:
+    """Whether an operation on numbers gives a number: sizes that are unknown have no fractions."""
+    if not OPERATIONS[op].bind_time:
+        return False
+    if not any(isinstance(number.value, SizeExpr) for number in numbers):
+        return True
+    return not any(isinstance(n.value, float) for n in numbers) and op != "recip"
 
 
 def fold(op: str, numbers: tuple[Number, ...], span: Span) -> Number:
@@ -50,12 +61,17 @@ def fold(op: str, numbers: tuple[Number, ...], span: Span) -> Number:
     return _number(_on_integers(op, values), dtype, span)
 
 
+def converts(number: Number, dtype: DType) -> bool:
+    """Whether a converted number is a number: sizes that are unknown have no fractions."""
+    return not isinstance(number.value, SizeExpr) or dtype in (I32, I64)
+
+
 def convert(number: Number, dtype: DType, span: Span) -> Number:
     """The number as ``as_int`` and its like convert it."""
     if isinstance(number.value, SizeExpr):
         if dtype in (I32, I64):
             return Number(number.value, dtype)
-        raise _needs_sizes(span)
+        raise needs_sizes(span)
     return Number(types.literal(number.value, dtype).value, dtype)
 
 
@@ -100,6 +116,22 @@ def same(left: Size, right: Size) -> bool | None:
     if isinstance(left, int) and isinstance(right, int):
         return False
     return None
+
+
+def broadcast(left: Size, right: Size) -> Size | None:
+    """The size that two axes meet in; None when they do not fit together.
+
+    One that depends on symbols is taken to fit, as it will be checked when they are bound.
+    """
+    if left == right or right == 1:
+        return left
+    if left == 1:
+        return right
+    if isinstance(left, int) and isinstance(right, int):
+        return None
+    if isinstance(left, int):
+        return left
+    return right if isinstance(right, int) else SizeExpr("broadcast", (left, right))
 
 
 def add(left: Coefficient, right: Coefficient) -> Coefficient:
@@ -156,7 +188,8 @@ def _number(value: bool | float, dtype: DType, span: Span) -> Number:
     return Number(value, wider)
 
 
-def _needs_sizes(span: Span) -> ShapeError:
+def needs_sizes(span: Span) -> ShapeError:
+    """The error for a number that symbols cannot stand for."""
     return ShapeError(
         "this expression has no value while sizes are unknown",
         span,
@@ -170,12 +203,12 @@ def _symbolic(op: str, numbers: tuple[Number, ...], span: Span) -> Number:
     args: list[Size] = []
     for number in numbers:
         if isinstance(number.value, float):
-            raise _needs_sizes(span)
+            raise needs_sizes(span)
         args.append(number.value)
     if op == "abs":
         return Number(SizeExpr("max", (args[0], SizeExpr("neg", (args[0],)))), numbers[0].dtype)
     if op not in _SYMBOLIC:
-        raise _needs_sizes(span)
+        raise needs_sizes(span)
     dtype = types.result_dtype(op, tuple(number.dtype for number in numbers))
     return Number(_simplified(op, args), dtype)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from tilec.dtypes import I32, I64, integer_range
+from tilec.dtypes import GENERIC, I32, I64, integer_range
 from tilec.errors import ShapeError, TileTypeError
 from tilec.lang import ast, walk
 from tilec.lang.kinds import count
@@ -34,10 +34,11 @@ from tilec.tensor.ir import (
     Gather,
     Reshape,
     Scatter,
+    SumTo,
     TensorType,
 )
 from tilec.tensor.scalar import IndexValue, Literal, Scalar
-from tilec.tensor.size import Size, SizeExpr
+from tilec.tensor.size import Size, SizeExpr, is_open
 from tilec.tensor.types import apply as apply_scalar
 
 
@@ -74,7 +75,22 @@ def apply(request: Request, frame: Frame) -> Value:
     Raises:
         UserError: ranks, dtypes or sizes do not fit.
     """
+    _check_ranks(request)
     return _RULES[request.call.function](request, frame)
+
+
+def _check_ranks(request: Request) -> None:
+    """Without arguments an input may have any rank, which some builtins have to know."""
+    for position in _COUNTED.get(request.call.function, ()):
+        operand = request.operands[position]
+        name = is_open(shape_of(operand.value))
+        if name is not None:
+            raise TileTypeError(
+                f"{request.call.function} has to know how many axes "
+                f"{elementwise.spelled(operand)} has",
+                operand.span,
+                help=f"name the axes in the header: {name}[N, M]",
+            )
 
 
 def _index(request: Request, _: Frame) -> Plain:
@@ -287,6 +303,59 @@ def _simple_reduce(request: Request, frame: Frame) -> Tensor:
     return expansions.sum_to(operand, new, frame, request.name, request.span)
 
 
+def _sum_to(request: Request, frame: Frame) -> Value:
+    """What an operand that was broadcast receives back: its own shape and dtype."""
+    operand, like = request.tensor(0, "operand", frame), request.tensor(1, "like", frame)
+    if operand.type == like.type:
+        return operand
+    meet = elementwise.broadcast(request.operands, request.span)
+    extra = len(meet) - len(like.type.shape)
+    pairs = list(zip(meet[extra:], like.type.shape, strict=True))
+    fits = all(new == 1 or sizes.same(new, old) is not False for old, new in pairs)
+    if not fits:
+        raise ShapeError(
+            f"sum_to of {elementwise.spelled(request.operands[0])} "
+            f"to the shape of {elementwise.spelled(request.operands[1])}",
+            request.span,
+            help="the first argument is summed over axes that the second lacks or has with size 1",
+        )
+    shapes = (*operand.type.shape, *like.type.shape)
+    certain = all(new == 1 or new == old for old, new in pairs)
+    if is_open(shapes) and operand.type.shape != like.type.shape:
+        certain = False
+    # No text converts to a type that it does not know, but this one.
+    if operand.type.dtype != like.type.dtype == GENERIC:
+        certain = False
+    if not certain:
+        node = SumTo(request.name, like.type, operand.name, like.name, span=request.span)
+        return frame.add(node)
+    if meet == like.type.shape == operand.type.shape:
+        return elementwise.cast(Operand(operand, request.span), like.type.dtype, request.span)
+    if meet != operand.type.shape:
+        operand = _stretched(operand, meet, frame, request.span)
+    if meet == like.type.shape:
+        return elementwise.cast(Operand(operand, request.span), like.type.dtype, request.span)
+    if operand.type.dtype == like.type.dtype:
+        return expansions.sum_to(operand, like.type.shape, frame, request.name, request.span)
+    name = frame.fresh("sum")
+    total = expansions.sum_to(operand, like.type.shape, frame, name, request.span)
+    return elementwise.cast(Operand(total, request.span), like.type.dtype, request.span)
+
+
+def _stretched(operand: Tensor, shape: tuple[Size, ...], frame: Frame, span: Span) -> Tensor:
+    return frame.tensor(Pointwise(scalar_of(operand), shape), "full", span)
+
+
+_COUNTED: Final = {
+    "index": (0,),
+    "shape": (0,),
+    "argsort": (0,),
+    "gather": (0,),
+    "scatter": (0, 1),
+    "simple_reduce": (0,),
+}
+"""The operands whose axes a builtin counts."""
+
 _Rule = Callable[[Request, Frame], Value]
 
 _RULES: Final[dict[str, _Rule]] = {
@@ -301,4 +370,5 @@ _RULES: Final[dict[str, _Rule]] = {
     "builtin_binary_crossentropy": _crossentropy,
     "reverse_grad": _reverse_grad,
     "simple_reduce": _simple_reduce,
+    "sum_to": _sum_to,
 }
