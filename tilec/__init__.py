@@ -28,7 +28,7 @@ from tilec.program.function import Function, function
 from tilec.program.gradients import grad, jvp, value_and_grad
 from tilec.program.targets import TargetInfo, targets
 from tilec.runtime.spec import Spec
-from tilec.schedule.values import Loops, Plan, Schedule, Tiled
+from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
 from tilec.version import __version__
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "ScheduleError",
     "ShapeError",
     "Spec",
+    "Streamed",
     "TargetError",
     "TargetInfo",
     "TileSyntaxError",

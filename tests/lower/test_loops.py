@@ -48,7 +48,7 @@ def test_a_long_map_is_divided_into_chunks() -> None:
 @pytest.mark.parametrize(("rows", "columns", "wanted"), [(8192, 1024, 16), (300, 5000, 79)])
 def test_elements_with_a_reduction_make_shorter_tasks(rows: int, columns: int, wanted: int) -> None:
     """Sums of 1024 columns were one task once, and ran on one thread."""
-    one = kernel("S[j : N] = >(A[i, j])", A=(rows, columns))
+    one = kernel("S[j : N] = >(A[i, j])", "stream", A=(rows, columns))
     assert tasks(one) == wanted
 
 
@@ -84,7 +84,7 @@ def test_too_many_residue_classes_are_tested_inside() -> None:
 
 @pytest.mark.parametrize("points", [CASCADE_POINTS, CASCADE_POINTS + 1])
 def test_long_float_sums_are_blocked(points: int) -> None:
-    text = print_kernel(kernel("S[i : M] = +(A[i, j])", A=(3, points)))
+    text = print_kernel(kernel("S[i : M] = +(A[i, j])", "stream", A=(3, points)))
     assert (re.search(r"register \.sum: f64", text) is not None) is (points > CASCADE_POINTS)
-    largest = print_kernel(kernel("S[i : M] = >(A[i, j])", A=(3, points)))
+    largest = print_kernel(kernel("S[i : M] = >(A[i, j])", "stream", A=(3, points)))
     assert "f64" not in largest

@@ -49,11 +49,22 @@ def test_what_if() -> None:
 
 def test_plain_loops_say_why() -> None:
     text = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"
-    executable = tilec.function(text).compile(Spec((64, 64)), options=CPU)
+    executable = tilec.function(text).compile(Spec((32, 32)), options=CPU)
     (kernel,) = executable.explain().kernels
     assert kernel.reason == "a single factor"
     assert kernel.predicted_seconds is None
     assert kernel.roof in ("L1", "L2", "L3", "memory")
+
+
+def test_streams_are_explained() -> None:
+    text = "function (A[N, K], X[K]) -> (C) { C[i : N] = +(A[i, k] * X[k]); }"
+    executable = tilec.function(text).compile(Spec((2048, 2048)), Spec((2048,)), options=CPU)
+    (kernel,) = executable.explain(measure=False).kernels
+    assert kernel.schedule == "stream i=8 k=16, parallel i"
+    assert kernel.predicted_seconds is not None
+    assert kernel.predicted_seconds >= kernel.light_seconds
+    assert all(each.ratio >= 1 and "stream" in each.schedule for each in kernel.rejected)
+    assert kernel.rejected
 
 
 def test_scratch_counts_in_memory() -> None:

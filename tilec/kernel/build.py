@@ -78,9 +78,19 @@ def sub(left: Expr, right: Expr) -> Expr:
     b = _value(right)
     if b is not None:
         return add(left, const(-b))
-    if left == right:
-        return const(0)
+    (base, more), (other, less) = _parts(left), _parts(right)
+    if base == other:
+        return const(more - less)
     return Apply("sub", (left, right), INDEX)
+
+
+def _parts(index: Expr) -> tuple[Expr, int]:
+    """An index as one without a constant, and that constant."""
+    if isinstance(index, Apply) and index.op == "add":
+        constant = _value(index.args[1])
+        if constant is not None:
+            return index.args[0], constant
+    return index, 0
 
 
 def floor_div(left: Expr, divisor: int) -> Expr:

@@ -20,6 +20,7 @@ from tilec.lower.groups import Group, groups
 from tilec.lower.loops import Target
 from tilec.lower.pieces import Piece, pieces_of
 from tilec.lower.recognise import recognise
+from tilec.lower.streams import is_streamed
 from tilec.lower.translate import Place, contiguous
 from tilec.schedule import model
 from tilec.schedule.legal import WORKSPACE_BYTES, illegal
@@ -57,13 +58,14 @@ def prepare(
     core: Core,
     *,
     fuse: bool,
+    stream: bool = True,
     schedule: Schedule | None = None,
     workspace_bytes: int = WORKSPACE_BYTES,
 ) -> Prepared:
     """Find the contractions that read panels of a constant, and what makes those panels.
 
     ``places`` says how the inputs lie in memory, which decides schedules; ``schedule`` has those
-    that the caller wants.
+    that the caller wants. With ``stream``, what is read only once stays as it is.
     """
     types = program.types()
     held = dict(places)
@@ -78,7 +80,7 @@ def prepare(
         wanted = wanted_for(schedule or Schedule(()), kernel_name(program, group))
         if wanted is not None and not (isinstance(wanted, Tiled) and wanted.ahead):
             continue
-        pack = _pack(group, types, held, output, constants, core, wanted, workspace_bytes)
+        pack = _pack(group, types, held, output, constants, core, wanted, stream, workspace_bytes)
         if pack is not None:
             packs[pack.name] = pack
             panels[group.node.name] = pack.name
@@ -95,6 +97,7 @@ def _pack(
     constants: AbstractSet[str],
     core: Core,
     wanted: Tiled | None,
+    stream: bool,
     workspace_bytes: int,
 ) -> Contraction | None:
     node = group.node
@@ -108,7 +111,10 @@ def _pack(
     after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
     target = Target(node.agg, node.body.dtype, node.type.dtype, output.buffer, None)
     flat = flatten(pieces[0], places, output, None, after)
-    problem = recognise(merge_loops(flat), target)
+    merged = merge_loops(flat)
+    if stream and wanted is None and is_streamed(merged, target, core, workspace_bytes):
+        return None
+    problem = recognise(merged, target)
     if isinstance(problem, str):
         return None
     plan: Tiled | str

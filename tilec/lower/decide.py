@@ -12,7 +12,8 @@ from tilec.lower.flatten import FlatPiece
 from tilec.lower.groups import Group
 from tilec.operations import OPERATIONS, Rule
 from tilec.schedule.product import Product
-from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Tiled
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Streamed, Tiled
 from tilec.tensor.ir import Aggregation, Program
 from tilec.tensor.scalar import Apply, Scalar, walk
 
@@ -23,15 +24,15 @@ class Decision:
 
     Attributes:
         kernel: Its name.
-        problem: The sum of products that it is, or the reason why there is no register tile.
-        plan: The register tile; None for plain loops.
+        problem: What it is as a problem of the plan, or the reason why there is no register tile.
+        plan: The register tile, or the stream; None for plain loops.
         flops: Arithmetic operations, as if no constraint left a point out.
         ahead: Whether the vector operand is a constant that is packed ahead.
     """
 
     kernel: str
-    problem: Product | str
-    plan: Tiled | None
+    problem: Product | Reduction | str
+    plan: Tiled | Streamed | None
     flops: int
     ahead: bool = False
 
@@ -66,11 +67,11 @@ def check_names(schedule: Schedule, kernels: Sequence[str]) -> None:
             raise ScheduleError(f"there is no kernel {name}", help=f"the kernels are {known}")
 
 
-def refuse(name: str, wanted: Tiled | None, reason: str) -> str:
+def refuse(name: str, wanted: Tiled | Streamed | None, reason: str) -> str:
     """The reason for plain loops.
 
     Raises:
-        ScheduleError: the caller asked for a register tile.
+        ScheduleError: the caller asked for a register tile, or a stream.
     """
     if wanted is None:
         return reason

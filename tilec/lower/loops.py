@@ -7,6 +7,7 @@ constraint starts or stops to hold, so that its long middle runs without any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
@@ -45,7 +46,7 @@ place of a block (Higham 1993, the accuracy of floating point summation), for a 
 CHUNK = 1 << 14
 """Index points of a task when one long loop is divided; it takes whole wide vectors."""
 
-_COMBINE = {
+COMBINE = {
     Aggregation.SUM: "add",
     Aggregation.PRODUCT: "mul",
     Aggregation.MAX: "max",
@@ -139,7 +140,7 @@ class LoopWriter:
         if hit is not None:
             stmts.append(_set(hit, Const(0, hit.type)))
         total = self._register(".total", self._total_type(piece.parts), 1)
-        stmts.append(_set(total, _identity(target.agg, total.type)))
+        stmts.append(_set(total, identity(target.agg, total.type)))
         for part in piece.parts:
             stmts += self._part(part, plan, total, hit)
         value = convert(_get(total), result.dtype)
@@ -162,7 +163,7 @@ class LoopWriter:
         lanes = plan.lanes * WIDE if plan.reduction else 1
         if plan.reduction and order[-1].extent < lanes:
             lanes = plan.lanes
-        block = _block(order, lanes) if self._cascades([part]) else None
+        block = _block(order, lanes) if is_cascade(self.target, [part]) else None
         sums = self._register(".sum", total.type.dtype, lanes) if plan.reduction else total
         partial = sums if block is None else self._register(".part", self.target.accumulate, lanes)
         hits = self._register(".hits", I32, lanes) if plan.reduction and hit is not None else hit
@@ -188,9 +189,9 @@ class LoopWriter:
             inner = [If(guard, tuple(inner))]
         if not plan.reduction:
             return inner
-        before: list[Stmt] = [_set(sums, _identity(self.target.agg, sums.type))]
+        before: list[Stmt] = [_set(sums, identity(self.target.agg, sums.type))]
         after: list[Stmt] = []
-        op = _COMBINE[self.target.agg]
+        op = COMBINE[self.target.agg]
         folded = Fold(op, _get(sums), VType(sums.type.dtype))
         after.append(_set(total, Apply(op, (_get(total), folded), total.type)))
         if hits is not None and hit is not None:
@@ -202,7 +203,7 @@ class LoopWriter:
         value = convert(value, old.type.dtype)
         if self.target.agg is Aggregation.ASSIGN:
             return value
-        return Apply(_COMBINE[self.target.agg], (old, value), VType(old.type.dtype))
+        return Apply(COMBINE[self.target.agg], (old, value), VType(old.type.dtype))
 
     def _otherwise(self, flat: FlatPiece, result: VType) -> Expr:
         if self.target.default is None:
@@ -211,13 +212,8 @@ class LoopWriter:
         value = Load(self.target.default.name, where, VType(self.target.default.type.dtype))
         return convert(value, result.dtype)
 
-    def _cascades(self, parts: list[Part]) -> bool:
-        if self.target.agg is not Aggregation.SUM or not self.target.accumulate.is_float:
-            return False
-        return any(prod(a.extent for a in part.axes) > CASCADE_POINTS for part in parts)
-
     def _total_type(self, parts: tuple[Part, ...]) -> DType:
-        return F64 if self._cascades(list(parts)) else self.target.accumulate
+        return F64 if is_cascade(self.target, parts) else self.target.accumulate
 
     def _register(self, name: str, dtype: DType, lanes: int) -> Buffer:
         """The register buffer of this name and type, made when it is first asked for."""
@@ -232,6 +228,13 @@ class LoopWriter:
         if label not in taken:
             self.locals.append(Buffer(label, kind, 1, scope=Scope.REGISTER, writable=True))
         return next(buffer for buffer in self.locals if buffer.name == label)
+
+
+def is_cascade(target: Target, parts: Sequence[Part]) -> bool:
+    """Whether the sums of some parts are long enough to be blocked."""
+    if target.agg is not Aggregation.SUM or not target.accumulate.is_float:
+        return False
+    return any(prod(a.extent for a in part.axes) > CASCADE_POINTS for part in parts)
 
 
 def _segments(flat: FlatPiece, axis: Axis, *, alone: bool) -> list[tuple[int, int]]:
@@ -332,7 +335,7 @@ def _is_direct(parts: tuple[Part, ...]) -> bool:
     return len(parts) == 1 and not (parts[0].axes or parts[0].constraints or parts[0].divisible)
 
 
-def _identity(agg: Aggregation, kind: VType) -> Const:
+def identity(agg: Aggregation, kind: VType) -> Const:
     """The value that leaves others unchanged: 0, 1, the lowest or the highest."""
     dtype = kind.dtype
     ends = (-float("inf"), float("inf")) if dtype.is_float else integer_range(dtype)

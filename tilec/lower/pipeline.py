@@ -29,13 +29,15 @@ from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.split import TASK, split
+from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
-from tilec.schedule import model
+from tilec.schedule import model, stream
 from tilec.schedule.legal import WORKSPACE_BYTES, illegal
-from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule, Streamed, Tiled
 from tilec.target.core import Core
 from tilec.tensor.ir import (
     Aggregation,
@@ -60,7 +62,7 @@ from tilec.version import __version__
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("fuse", "pack-ahead", "merge", "tile", "thread", "vectorise")
+PASSES = ("fuse", "pack-ahead", "merge", "stream", "tile", "thread", "vectorise")
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -280,6 +282,10 @@ def _lower_loops(
     if "merge" not in work.disable:
         flats = [merge_loops(flat) for flat in flats]
     name = kernel_name(work.program, group)
+    streamed = _stream(work, flats, target, node, name)
+    if streamed is not None:
+        _finish(work, group, streamed)
+        return
     tiled = _tile(work, flats, target, node.name, name)
     if isinstance(tiled, special.Body):
         _finish(work, group, tiled)
@@ -330,12 +336,42 @@ def _plain(
     return special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
 
 
+def _stream(
+    work: _Lowering,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    name: str,
+) -> special.Body | None:
+    """A reduction that is bound by reading its largest operand; None for any other."""
+    wanted = wanted_for(work.schedule, name)
+    if not isinstance(wanted, Streamed | None) or node.name in work.panels:
+        return None
+    problem: Reduction | str = "there are no streams without vectors, or when switched off"
+    if work.core.vector_bytes and not work.disable & {"stream", "vectorise"}:
+        problem = "several pieces write the output"
+        if len(flats) == 1:
+            problem = reduction(flats[0], target)
+    plan: Streamed | str = problem if isinstance(problem, str) else "there is no schedule"
+    if not isinstance(problem, str):
+        limit = work.workspace_bytes
+        if wanted is None:
+            plan = stream.choose(problem, work.core, limit)
+        else:
+            plan = stream.illegal(problem, wanted, work.core, limit) or wanted
+    if isinstance(plan, str) or isinstance(problem, str):
+        refuse(name, wanted, str(plan))
+        return None
+    work.decide(Decision(name, problem, plan, flops_of(flats)))
+    return StreamWriter(problem, plan, flats[0], target, flat_places(work.places)).body()
+
+
 def _tile(
     work: _Lowering, flats: list[FlatPiece], target: Target, contraction: str, name: str
 ) -> special.Body | str:
     """A sum of products around a register tile; else the reason why there is none."""
     wanted = wanted_for(work.schedule, name)
-    if isinstance(wanted, Loops):
+    if not isinstance(wanted, Tiled | None):
         return "the schedule asks for plain loops"
     reason: str | None = None
     if "tile" in work.disable or work.core.vector_bytes == 0:

@@ -21,8 +21,17 @@ from tilec.program.recipe import Recipe
 from tilec.runtime.arrays import Array, allocate, numpy_dtype
 from tilec.runtime.backend import Backend, find_backend
 from tilec.runtime.calibrations import stored
-from tilec.schedule.explain import Explanation, KernelReport, limits_of, rejected, report
-from tilec.schedule.values import SCHEDULE_LINE, Schedule, Tiled
+from tilec.schedule.explain import (
+    Explanation,
+    KernelReport,
+    limits_of,
+    rejected,
+    rejected_streams,
+    report,
+)
+from tilec.schedule.product import Product
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.values import SCHEDULE_LINE, Schedule, Streamed, Tiled
 
 _SAMPLES: Final = 7
 _SECONDS: Final = 0.2
@@ -60,7 +69,9 @@ def explain(
         problem = "its loops are written directly" if decision is None else decision.problem
         plan = None if decision is None else decision.plan
         lost = ()
-        if decision is not None and plan is not None and not isinstance(problem, str):
+        if isinstance(plan, Streamed) and isinstance(problem, Reduction):
+            lost = rejected_streams(problem, plan, core)
+        if decision is not None and isinstance(plan, Tiled) and isinstance(problem, Product):
             limit = recipe.options.workspace_bytes
             lost = rejected(problem, plan, core, decision.ahead, limit)
         reports.append(
@@ -96,11 +107,11 @@ def changed(part: Part, what_if: str, before: Schedule | None) -> Schedule:
     hit = False
     for decision in part.decisions:
         plan = decision.plan
-        if plan is not None and extents.keys() <= {plan.vector, plan.row}:
+        if isinstance(plan, Tiled) and extents.keys() <= {plan.vector, plan.row}:
             found[decision.kernel] = _with_extents(plan, extents)
             hit = True
     if not hit:
-        tiles = [str(d.plan) for d in part.decisions if d.plan is not None]
+        tiles = [str(d.plan) for d in part.decisions if isinstance(d.plan, Tiled)]
         raise ScheduleError(
             f"no kernel has a tile over {', '.join(extents)}",
             help=f"the tiles are: {'; '.join(tiles) or 'none'}",

@@ -228,6 +228,7 @@ def _packed_ahead(split: Split, recipe: Recipe) -> Prepared | None:
         places,
         core,
         fuse="fuse" not in disabled,
+        stream="stream" not in disabled,
         schedule=recipe.schedule,
         workspace_bytes=recipe.options.workspace_bytes,
     )

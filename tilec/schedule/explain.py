@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from tilec.schedule import model
+from tilec.schedule import model, stream
 from tilec.schedule.footprint import scratch_bytes
 from tilec.schedule.product import Product
-from tilec.schedule.values import Tiled
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.values import Streamed, Tiled
 from tilec.target.calibration import Calibration
 from tilec.target.core import Core
 
@@ -64,7 +65,7 @@ class KernelReport:
     Attributes:
         kernel: Its name.
         schedule: What it does with its loops.
-        reason: Why it has no register tile; "" when it has one.
+        reason: Why it has no register tile; "" when it has one, or is a stream.
         flops: Arithmetic operations.
         compulsory_bytes: Every operand read once, every result written once.
         actual_bytes: What is moved between the first-level caches and the rest.
@@ -148,6 +149,16 @@ def rejected(
     return tuple(kept[:SHOWN])
 
 
+def rejected_streams(problem: Reduction, plan: Streamed, core: Core) -> tuple[Rejected, ...]:
+    """The best streams that the model considered and did not choose."""
+    found, _ = stream.candidates(problem, core)
+    own = stream.cost(problem, core, plan)
+    ranked = sorted(found, key=lambda each: each.seconds)
+    others = dict.fromkeys((str(each.plan), each.seconds / own) for each in ranked)
+    kept = [Rejected(text, ratio) for text, ratio in others if text != str(plan)]
+    return tuple(kept[:SHOWN])
+
+
 def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
     """Bytes between the first-level caches and the rest, packing included."""
     dtype = problem.dtype.bytes
@@ -170,8 +181,8 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
 
 def report(
     name: str,
-    problem: Product | str,
-    plan: Tiled | None,
+    problem: Product | Reduction | str,
+    plan: Tiled | Streamed | None,
     schedule: str,
     flops: int,
     compulsory: int,
@@ -182,12 +193,16 @@ def report(
     measured: float | None = None,
 ) -> KernelReport:
     """What is known of a kernel."""
-    wide = 2 if not isinstance(problem, str) and problem.dtype.bytes == 8 else 1
+    wide = 2 if isinstance(problem, Product) and problem.dtype.bytes == 8 else 1
     level, rate = limits.memory(compulsory)
     compute, reading = flops * wide / limits.flops, compulsory / rate
     roof = "compute" if compute >= reading else level
     predicted, moved, scratch = None, compulsory, 0
-    if plan is not None and not isinstance(problem, str):
+    if isinstance(plan, Streamed) and isinstance(problem, Reduction):
+        threads = 1 if plan.parallel is None else core.threads
+        predicted = max(stream.seconds(problem, core, plan) / threads, reading)
+        scratch = stream.scratch_bytes(problem, plan, core)
+    if isinstance(plan, Tiled) and isinstance(problem, Product):
         threads = 1 if plan.parallel is None else core.threads
         cycles = model.cycles(problem, core, plan)
         predicted = max(cycles / threads / (core.gigahertz * 1e9), reading)

@@ -19,10 +19,18 @@ _REDUCE: Final = re.compile(r"reduce block (\d+)")
 _ROWS: Final = re.compile(r"row block (\d+)")
 _PANELS: Final = re.compile(r"panel block (\d+)")
 _TASKS: Final = re.compile(rf"(\d+) tasks over ({_NAME})")
+_STREAM: Final = re.compile(rf"stream ({_NAME}|-)=(\d+) ({_NAME})=(\d+)")
+_SHARE: Final = re.compile(rf"share ({_NAME})")
+_SPAN: Final = re.compile(r"span (\d+)")
+_PARTS: Final = re.compile(rf"(\d+) parts of ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
 _PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
 _TILED_HELP: Final = (
     "a tile is written like 'tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j'"
+)
+_STREAM_HELP: Final = (
+    "a stream is written like 'stream i=8 k=16, parallel i', "
+    "or 'stream k=8 i=16, span 4096, 8 parts of k'"
 )
 _PLAIN_HELP: Final = "loops are written like 'vector j=16, parallel i', or 'scalar'"
 
@@ -78,6 +86,50 @@ class Tiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """Schedule of a reduction that reads its largest operand once.
+
+    Several runs of consecutive elements are read side by side, so that what they are combined with
+    is loaded once for all of them.
+
+    Attributes:
+        vector: Loop that becomes lanes. One of the reduction makes dot products, several at a time;
+            one of the output adds several rows at a time to sums that stay in the first cache.
+        lanes: Elements of one vector register.
+        row: Loop of the runs: of the output in the first case, of the reduction in the second;
+            None for a single dot product.
+        rows: Runs that are read side by side.
+        share: Output loop whose iterations all use what is read; None when there is none.
+        span: Elements of an output loop ``vector`` whose sums are kept at hand; 0 for all.
+        parts: Pieces of the reduction that are summed apart, and then together.
+        parallel: Loop that is divided among threads; None for one thread. It is the one of the
+            reduction that is cut when there are several parts.
+    """
+
+    vector: str
+    lanes: int
+    row: str | None
+    rows: int
+    share: str | None = None
+    span: int = 0
+    parts: int = 1
+    parallel: str | None = None
+
+    def __str__(self) -> str:
+        texts = [f"stream {self.row or '-'}={self.rows} {self.vector}={self.lanes}"]
+        if self.share is not None:
+            texts.append(f"share {self.share}")
+        if self.span:
+            texts.append(f"span {self.span}")
+        if self.parallel is not None:
+            cut = self.parts > 1
+            texts.append(
+                f"{self.parts} parts of {self.parallel}" if cut else f"parallel {self.parallel}"
+            )
+        return ", ".join(texts)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The loop that becomes lanes, where there is no register tile.
 
@@ -118,7 +170,7 @@ class Loops:
         return "; ".join(map(str, self.plans))
 
 
-KernelSchedule: TypeAlias = Tiled | Loops
+KernelSchedule: TypeAlias = Tiled | Streamed | Loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +249,7 @@ def as_schedule(given: object) -> Schedule:
         return given
     if isinstance(given, str):
         return Schedule.parse(given)
-    if isinstance(given, Tiled | Loops):
+    if isinstance(given, Tiled | Streamed | Loops):
         return Schedule((("", given),))
     if isinstance(given, Plan):
         return Schedule((("", Loops((given,))),))
@@ -215,6 +267,8 @@ def parse_kernel(text: str) -> KernelSchedule:
     """
     if text.startswith("tile "):
         return _parse_tiled(text)
+    if text.startswith("stream "):
+        return _parse_streamed(text)
     return Loops(tuple(_parse_plan(part.strip()) for part in text.split(";")))
 
 
@@ -260,6 +314,32 @@ def _add_part(values: dict[str, Any], part: str) -> None:
     values |= added
 
 
+def _parse_streamed(text: str) -> Streamed:
+    head, *parts = (part.strip() for part in text.split(", "))
+    match = _STREAM.fullmatch(head)
+    if match is None:
+        raise ScheduleError(f"the stream {head!r} cannot be read", help=_STREAM_HELP)
+    row, rows, vector, lanes = match.groups()
+    values: dict[str, Any] = {"row": None if row == "-" else row, "rows": int(rows)}
+    values |= {"vector": vector, "lanes": int(lanes)}
+    for part in parts:
+        added: dict[str, Any]
+        if match := _SHARE.fullmatch(part):
+            added = {"share": match.group(1)}
+        elif match := _SPAN.fullmatch(part):
+            added = {"span": int(match.group(1))}
+        elif match := _PARTS.fullmatch(part):
+            added = {"parts": int(match.group(1)), "parallel": match.group(2)}
+        elif match := _PARALLEL.fullmatch(part):
+            added = {"parallel": match.group(1)}
+        else:
+            raise ScheduleError(f"the part {part!r} of a stream cannot be read", help=_STREAM_HELP)
+        if added.keys() & values.keys():
+            raise ScheduleError(f"the part {part!r} is given twice")
+        values |= added
+    return Streamed(**values)
+
+
 def _parse_plan(text: str) -> Plan:
     head, *parts = (part.strip() for part in text.split(", "))
     parallel = None
@@ -281,6 +361,8 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
     match value:
         case Tiled():
             return {"kind": "tile", **asdict(value)}
+        case Streamed():
+            return {"kind": "stream", **asdict(value)}
         case Loops():
             return {"kind": "loops", "plans": [asdict(plan) for plan in value.plans]}
 
@@ -290,8 +372,12 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     kind = values.pop("kind", None)
     if kind == "tile":
         return _record(Tiled, name, values)
+    if kind == "stream":
+        return _record(Streamed, name, values)
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
-        raise ScheduleError(f"{name}.kind is {kind!r}", help="it is 'tile', or 'loops' with plans")
+        raise ScheduleError(
+            f"{name}.kind is {kind!r}", help="it is 'tile', 'stream', or 'loops' with plans"
+        )
     plans = cast("list[object]", values["plans"])
     if not plans:
         raise ScheduleError(f"{name}.plans is empty")
@@ -300,7 +386,7 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     return Loops(tuple(read))
 
 
-_Record = TypeVar("_Record", Tiled, Plan)
+_Record = TypeVar("_Record", Tiled, Streamed, Plan)
 
 
 def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:
