@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from math import prod
 from threading import Lock
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
@@ -123,6 +123,7 @@ class NativeCall:
         "_results",
         "_run",
         "_single",
+        "_sizes",
     )
 
     def __init__(
@@ -164,6 +165,7 @@ class NativeCall:
         self._results: tuple[tuple[tuple[int, ...], NumpyDType, bool], ...] = tuple(
             (r.shape, r.dtype, prod(r.shape) * r.dtype.itemsize < _SMALL_BYTES) for r in results
         )
+        self._sizes = tuple(prod(r.shape) * r.dtype.itemsize for r in results)
         self._make = make
         is_single = make is None and self._results[0][2]
         self._single = self._results[0][:2] if is_single else None
@@ -203,7 +205,17 @@ class NativeCall:
         if self._order is not None or self._numbers:
             values = self._as_code_takes(values)
         inputs, outputs = addresses_of(values), addresses_of(out)
-        if self._is_unaligned(inputs) or self._may_overlap(inputs, outputs, out):
+        bits = 0
+        for address in inputs:
+            bits |= address
+        if bits & self._bits and self._is_unaligned(inputs):
+            return False
+        for address, size in zip(outputs, self._sizes, strict=True):
+            end = address + size
+            for begin, (low, high) in zip(inputs, self._reach, strict=True):
+                if begin + low < end and address < begin + high:
+                    return False
+        if self._make is not None and self._overlap_each_other(outputs):
             return False
         self._start(inputs, outputs)
         return True
@@ -223,19 +235,10 @@ class NativeCall:
     def _is_unaligned(self, inputs: list[int]) -> bool:
         return any(address & mask for address, mask in zip(inputs, self._masks, strict=True))
 
-    def _may_overlap(self, inputs: list[int], outputs: list[int], out: Sequence[Array]) -> bool:
-        """Whether an output shares its range of addresses with an input or another output."""
-        taken = [
-            (address + low, address + high)
-            for address, (low, high) in zip(inputs, self._reach, strict=True)
-        ]
-        for address, array in zip(outputs, out, strict=True):
-            end = address + array.nbytes
-            for low, high in taken:
-                if low < end and address < high:
-                    return True
-            taken.append((address, end))
-        return False
+    def _overlap_each_other(self, outputs: list[int]) -> bool:
+        """Whether two outputs share a byte."""
+        taken = sorted(zip(outputs, self._sizes, strict=True))
+        return any(low + size > high for (low, size), (high, _) in pairwise(taken))
 
     def _as_code_takes(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments that the code takes, in its order, with numbers in memory."""
