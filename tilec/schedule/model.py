@@ -8,9 +8,9 @@ read from. Nothing is run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log2, prod
+from math import gcd, log2, prod
 
-from tilec.schedule.footprint import scratch_bytes
+from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
     copies_vectors,
@@ -41,6 +41,13 @@ PAGE_BYTES = 4096
 
 L2_BYTES_PER_CYCLE = 24
 """What a core sustains from its second-level cache, where panels are read from."""
+
+ODD_LINES = 1.25
+"""What a step costs that reads an odd number of lines of a panel: L2 fetches lines in pairs.
+Tiles of three vectors run 4 to 7 % slower than others, count for count."""
+
+LOOP_ENTRY = 40
+"""Cycles to enter the innermost loop and leave it: addresses, a branch predicted wrongly."""
 
 EVEN = 0.8
 """Share of the threads' time that a division into panels must use to be preferred: each panel is
@@ -170,8 +177,7 @@ def _plan(
     )  # how often each element of the vector operand is read
     contiguous = operand.is_read and operand.steps(axis.name) == (1,)
     wide = any(abs(step) > vectors * lanes for step in operand.steps(inner.name))
-    held = prod(a.extent for a in (*problem.axes, *problem.reductions) if operand.moves(a.name))
-    far = held * problem.dtype.bytes > core.l2_bytes
+    far = _elements(problem, operand) * problem.dtype.bytes > core.l2_bytes
     pack_vector = ahead or not contiguous or (wide and uses >= (1 if far else PACK_USES) * rows)
     coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
     far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
@@ -199,7 +205,7 @@ def _plan(
         steps = reduce_block or prod(a.extent for a in problem.reductions)
         fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
         row_block = max(rows, fits // rows * rows)
-    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows, far)
+    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows, far, ahead)
     return Tiled(
         axis.name,
         None if row is None else row.name,
@@ -240,6 +246,7 @@ def _parallel(
     count: int,
     rows: int,
     far: bool,
+    ahead: bool,
 ) -> tuple[str | None, int]:
     """The loop to divide: panels where that is even, so that no panel is packed twice."""
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
@@ -249,21 +256,34 @@ def _parallel(
     outer = [a for a in problem.axes if a is not axis and a is not row]
     tiles = -(-count // rows)
     # An operand that all cores can keep is packed by each; one that they cannot, in parts.
-    if row is not None and not far and _even(tiles, core) >= max(EVEN, _even(panels, core)):
+    long = [a for a in outer if a.extent >= 2 * core.threads]
+    even = _even(tiles, core) >= max(EVEN, _even(panels, core))
+    if row is not None and not far and not long and even:
         return row.name, core.threads
+    if ahead and (axes := long or [a for a in (row,) if a is not None]):
+        # Panels are there: the larger operand is divided, and each core reads its part of it.
+        operand, other = problem.split(axis.name)
+        larger = _elements(problem, other) > _elements(problem, operand)
+        pieces = axes[0].extent if long else tiles
+        if larger and other.moves(axes[0].name) and _even(pieces, core) >= EVEN:
+            return axes[0].name, core.threads
     if _even(panels, core) >= EVEN:
         return axis.name, core.threads
-    long = [a for a in outer if a.extent >= 2 * core.threads]
     if long:
         batch = problem.split(axis.name)[0].moves(long[0].name)
         return long[0].name, long[0].extent if batch else core.threads
-    if row is not None and _even(tiles, core) >= max(EVEN, _even(panels, core)):
+    if row is not None and even:
         return row.name, core.threads
     if panels >= core.threads:
         return axis.name, core.threads
     if row is not None and tiles >= core.threads:
         return row.name, core.threads
     return None, 1
+
+
+def _elements(problem: Product, operand: Operand) -> int:
+    """Index points that an operand depends on: at least its elements."""
+    return prod(a.extent for a in (*problem.axes, *problem.reductions) if operand.moves(a.name))
 
 
 def _even(pieces: int, core: Core) -> float:
@@ -278,6 +298,8 @@ def _cycles(
     steps = prod(a.extent for a in problem.reductions)
     others = prod(a.extent for a in problem.axes if a is not axis and a is not row)
     per_tile = 0.0
+    entries = prod(a.extent for a in problem.reductions[:-1])
+    fetch = 0.0 if plan.pack_row else _fetch(problem, core, other)
     width = plan.vectors
     full, rest = divmod(-(-axis.extent // plan.lanes), width)
     columns = [(full, width)] + ([(1, rest)] if rest else [])
@@ -291,11 +313,37 @@ def _cycles(
             loads = (rows + vectors) / core.loads_per_cycle
             chain = float(core.fma_latency)
             stream = vectors * core.vector_bytes / L2_BYTES_PER_CYCLE
-            busy = max(fma, loads, chain, stream) + 0.1 * loads  # loads compete for issue slots
-            per_tile += many * count * (busy * steps + 3 * rows * vectors + 20)
+            if vectors % 2:
+                stream *= ODD_LINES
+            # Loads compete for issue slots, and what comes from farther delays those from L1.
+            busy = max(fma, loads, chain, stream)
+            busy += 0.3 * loads + 0.15 * stream + 0.35 * rows * fetch
+            per_tile += many * count * (busy * steps + 3 * rows * vectors + entries * LOOP_ENTRY)
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
-    if not plan.pack_row and plan.rows >= WAYS and step * problem.dtype.bytes % PAGE_BYTES == 0:
-        per_tile *= 1.3  # all rows fall into one set of the first-level cache
-    # Rows that lie close together share pages and prefetch streams; so do few of them.
-    far = log2(1 + step * problem.dtype.bytes / 64)
-    return per_tile * others * (1 + 0.0015 * far * plan.rows)
+    distance = step * problem.dtype.bytes
+    if not plan.pack_row:
+        per_tile *= _crowding(plan.rows, distance)
+    # Every row is a stream of its own for the prefetchers; near ones share pages.
+    return per_tile * others * (1 + 0.007 * plan.rows + 0.0005 * log2(1 + distance / LINE_BYTES))
+
+
+def _fetch(problem: Product, core: Core, other: Operand) -> float:
+    """Cycles in which an element of the other operand comes to L1, shared among its uses."""
+    extents = {a.name: a.extent for a in (*problem.axes, *problem.reductions)}
+    cycles = 0.0
+    for form in other.forms:
+        span = 1 + sum(abs(factor) * (extents[name] - 1) for name, factor in form.terms)
+        points = prod(extents[name] for name, _ in form.terms)
+        near = span * problem.dtype.bytes <= core.l2_bytes // 2
+        rate = core.l2_bytes_per_cycle if near else core.l3_bytes_per_cycle or 1
+        cycles += problem.dtype.bytes / rate * min(1, span / points)
+    return cycles
+
+
+def _crowding(rows: int, distance: int) -> float:
+    """What rows of a tile lose that fall into the same sets of the first-level cache.
+
+    A line of a row serves several steps, while the panel streams through the cache.
+    """
+    sharing = rows / (PAGE_BYTES // gcd(distance, PAGE_BYTES))
+    return 1.3 if sharing >= WAYS else 1 + 0.04 * max(0.0, sharing - 3)
