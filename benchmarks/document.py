@@ -70,7 +70,7 @@ def machine_json() -> dict[str, Any]:
 
 def row_json(row: RowResult, limits: Limits) -> dict[str, Any]:
     """A row with what follows from its times; times are medians in seconds."""
-    shortest, roof = limits.seconds(row.flop, row.bytes)
+    shortest, roof = limits.seconds(row.flop, row.bytes, row.peak)
     contenders: dict[str, Any] = {}
     own = row.contenders.get(TILEC)
     for name, measured in row.contenders.items():
@@ -92,6 +92,7 @@ def row_json(row: RowResult, limits: Limits) -> dict[str, Any]:
         "intensity": row.flop / row.bytes,
         "roof": roof,
         "limit_seconds": shortest,
+        "peak": row.peak,
         "best_ratio": min(others, default=None),
         "contenders": contenders,
         "failures": dict(row.failures),

@@ -163,14 +163,15 @@ class Limits:
         fitting = (each for each in self.levels if each.capacity and size <= each.capacity)
         return next(fitting, self.levels[-1])
 
-    def seconds(self, flop: int, size: int) -> tuple[float, str]:
+    def seconds(self, flop: int, size: int, peak: float | None = None) -> tuple[float, str]:
         """The shortest possible time of some work, and what sets it: ``compute`` or a level.
 
         The bytes are read at the speed of the nearest level that holds all of them: measured calls
-        follow each other, so what fits into a cache is there.
+        follow each other, so what fits into a cache is there. ``peak`` is that of the moment, where
+        it was measured.
         """
         level = self.level(size)
-        arithmetic, traffic = flop / self.flops.best, size / level.read.best
+        arithmetic, traffic = flop / (peak or self.flops.best), size / level.read.best
         return (arithmetic, "compute") if arithmetic >= traffic else (traffic, level.name)
 
 
@@ -195,6 +196,27 @@ def better(first: Limits, second: Limits) -> Limits:
     )
     peak = max((first, second), key=lambda each: each.flops.best)
     return Limits(peak.flops, peak.vector_bits, levels)
+
+
+def peak_meter(threads: int) -> Callable[[], float]:
+    """What measures the peak once more, within a few milliseconds: operations per second, f32.
+
+    It is called between the turns of contenders: on a shared machine the peak of this moment, not
+    that of a minute ago, is what they can be held against. It also brings all cores to the state
+    of a running program, the same for every contender.
+    """
+    bits = max(128, machine().vector_bits)
+    text = "\n".join(_chains(bits, chains) for chains in _CHAINS)
+    symbols = load_forever(Compiler(host()).object_code(text), [f"fma_{bits}_{n}" for n in _CHAINS])
+    rounds = 1 << 15
+
+    def rate(chains: int, samples: int) -> float:
+        flop = threads * rounds * chains * (bits // 32) * 2
+        seconds = _timed(symbols[f"fma_{bits}_{chains}"], {0: rounds}, threads, samples)
+        return flop / spread(seconds).median
+
+    fastest = max(_CHAINS, key=lambda chains: rate(chains, 5))
+    return lambda: rate(fastest, 5)
 
 
 def _peak(threads: int, samples: int, quick: bool) -> tuple[Spread, int]:

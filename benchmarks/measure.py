@@ -64,8 +64,16 @@ class Timing:
     calls: int
 
 
-def measure(contenders: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Timing]:
-    """Time each contender, all of them in turns."""
+def nothing() -> None:
+    """Does nothing."""
+
+
+def measure(
+    contenders: Mapping[str, Callable[[], object]],
+    plan: Plan,
+    between: Callable[[], object] = nothing,
+) -> dict[str, Timing]:
+    """Time each contender, all of them in turns; ``between`` is called before each turn."""
     calls: dict[str, int] = {}
     rounds: dict[str, int] = {}
     for name, run in contenders.items():
@@ -80,6 +88,7 @@ def measure(contenders: Mapping[str, Callable[[], object]], plan: Plan) -> dict[
         for name, run in contenders.items():
             if turn < rounds[name]:
                 settle(plan)
+                between()
                 samples[name] += _turn(run, calls[name], plan)
     return {name: timing(samples[name], calls[name]) for name in contenders}
 

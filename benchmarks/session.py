@@ -11,10 +11,11 @@ import numpy as np
 
 import tilec
 from benchmarks.case import Array, Case, Inputs, Work, aligned
-from benchmarks.limits import Limits, better, measure_limits
+from benchmarks.limits import Limits, better, measure_limits, peak_meter
 from benchmarks.measure import Plan, Timing, measure
 from benchmarks.peers import Found
 from benchmarks.sets import Set
+from benchmarks.statistic import spread
 
 TILEC = "tilec"
 WRONG = 1e-3
@@ -47,6 +48,7 @@ class RowResult:
         compile_seconds: What tilec needed to compile, from the text, without any cache.
         workspace_bytes: Scratch memory of tilec's call.
         schedule: The schedules that tilec chose, one for each kernel that has one.
+        peak: Median of the peak, operations per second, between the turns of this row.
     """
 
     name: str
@@ -57,6 +59,7 @@ class RowResult:
     compile_seconds: float
     workspace_bytes: int
     schedule: tuple[str, ...]
+    peak: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +101,16 @@ class Session:
         """Measure some rows of a set."""
         self.tell("limits of this machine")
         before = measure_limits(self.threads, quick=self.quick)
+        meter = peak_meter(self.threads)
         rows: list[RowResult] = []
         for number, case in enumerate(cases, 1):
             self.tell(f"{chosen.name} {number}/{len(cases)}: {case.name}")
-            rows.append(self.row(case))
+            rows.append(self.row(case, meter))
         self.tell("limits of this machine, again")
         after = measure_limits(self.threads, quick=self.quick)
         return SetResult(chosen, better(before, after), tuple(rows), skipped)
 
-    def row(self, case: Case) -> RowResult:
+    def row(self, case: Case, meter: Callable[[], float]) -> RowResult:
         """Measure one row."""
         inputs = case.inputs()
         works: dict[str, Work] = {}
@@ -127,7 +131,9 @@ class Session:
             except Exception as error:
                 works.pop(name, None)
                 failures[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
-        timings = measure({name: work.run for name, work in works.items()}, self.plan)
+        peaks: list[float] = []
+        runs = {name: work.run for name, work in works.items()}
+        timings = measure(runs, self.plan, lambda: peaks.append(meter()))
         return RowResult(
             name=case.name,
             flop=case.flop,
@@ -137,6 +143,7 @@ class Session:
             compile_seconds=own.seconds,
             workspace_bytes=own.workspace,
             schedule=own.schedule,
+            peak=spread(peaks).median if peaks else None,
         )
 
 

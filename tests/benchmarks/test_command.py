@@ -103,7 +103,7 @@ def test_a_peer_that_fails_loses_only_itself() -> None:
         {"numpy": honest.peers["numpy"], "torch": fails, "jax": lies},
     )  # fmt: skip
     found = Found({"numpy": np, "torch": np, "jax": np}, {}, {})
-    row = Session(PLAN, 1, found, True, lambda line: None).row(case)
+    row = Session(PLAN, 1, found, True, lambda line: None).row(case, lambda: 1e9)
     assert set(row.contenders) == {"tilec", "numpy", "jax"}
     assert row.failures == {"torch": "ValueError: it does not like this"}
     assert row.contenders["tilec"].error < 1e-5
@@ -113,7 +113,7 @@ def test_a_peer_that_fails_loses_only_itself() -> None:
 
 def test_weights_are_bound() -> None:
     case = make_case("dense", Row({"batch": 2, "widths": [4, 3]}))
-    row = Session(PLAN, 1, Found({}, {}, {}), True, lambda line: None).row(case)
+    row = Session(PLAN, 1, Found({}, {}, {}), True, lambda line: None).row(case, lambda: 1e9)
     assert row.contenders["tilec"].error < 1e-5
 
 
