@@ -188,7 +188,7 @@ def chosen(text: str, **shapes: tuple[int, ...]) -> str:
         (
             "Y[m, j : P, N] = +(X[m, i] * A[i, j])",
             {"A": (1024, 1024), "X": (2, 1024)},
-            "stream i=4 j=16, share m, 16 parts of i",
+            "stream i=4 j=16, share m, 8 parts of i",
         ),
         ("S[] = +(A[i, j])", {"A": (2048, 2048)}, "stream -=1 i.j=16, 16 parts of i.j"),
     ],

@@ -75,8 +75,8 @@ def signature_by_value(values: tuple[Any, ...], specialised: frozenset[int]) -> 
         specialised: Positions of the inputs that count by value.
     """
     parts = signature(values)
-    if parts is None:
-        return None
+    if parts is None or not specialised:
+        return parts
     known: list[Hashable] = [parts]
     for at in specialised:
         value = values[at]
@@ -113,6 +113,7 @@ class NativeCall:
 
     __slots__ = (
         "_bits",
+        "_checks",
         "_constants",
         "_kept",
         "_make",
@@ -166,6 +167,9 @@ class NativeCall:
             (r.shape, r.dtype, prod(r.shape) * r.dtype.itemsize < _SMALL_BYTES) for r in results
         )
         self._sizes = tuple(prod(r.shape) * r.dtype.itemsize for r in results)
+        self._checks = tuple(
+            (mask, low, high) for mask, (low, high) in zip(self._masks, self._reach, strict=True)
+        )
         self._make = make
         is_single = make is None and self._results[0][2]
         self._single = self._results[0][:2] if is_single else None
@@ -205,15 +209,10 @@ class NativeCall:
         if self._order is not None or self._numbers:
             values = self._as_code_takes(values)
         inputs, outputs = addresses_of(values), addresses_of(out)
-        bits = 0
-        for address in inputs:
-            bits |= address
-        if bits & self._bits and self._is_unaligned(inputs):
-            return False
-        for address, size in zip(outputs, self._sizes, strict=True):
-            end = address + size
-            for begin, (low, high) in zip(inputs, self._reach, strict=True):
-                if begin + low < end and address < begin + high:
+        for begin, size in zip(outputs, self._sizes, strict=True):
+            end = begin + size
+            for address, (mask, low, high) in zip(inputs, self._checks, strict=True):
+                if address & mask or (address + low < end and begin < address + high):
                     return False
         if self._make is not None and self._overlap_each_other(outputs):
             return False

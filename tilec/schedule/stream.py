@@ -42,6 +42,10 @@ TASKS = 8
 PARTS = 16
 """Pieces of a reduction at most; no number of threads changes it, so neither the results."""
 
+PART_ROWS = 128
+"""Rows of a part, at least: its sums are set, stored, and read again by the last step, which takes
+as long as reading three rows."""
+
 PART_BYTES = 32 << 10
 """Bytes that a piece of a reduction reads, at least."""
 
@@ -230,7 +234,7 @@ def _divided(problem: Reduction, core: Core, plan: Streamed) -> Streamed:
         if plan.span and problem.axis(plan.vector).extent >= PARTS * plan.span:
             return replace(plan, parallel=plan.vector)
         row = problem.axis(plan.row or plan.vector)
-        parts = min(PARTS, row.extent // (4 * plan.rows), problem.bytes // PART_BYTES)
+        parts = min(PARTS, row.extent // PART_ROWS, problem.bytes // PART_BYTES)
         return replace(plan, parts=parts, parallel=row.name) if parts > 1 else plan
     if plan.row is not None and _tasks(problem, plan.row, plan.rows) >= TASKS:
         return replace(plan, parallel=plan.row)
