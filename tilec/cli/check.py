@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 import tilec
 from tilec.cli.program import read_source
 from tilec.cli.report import print_error, print_lint
 from tilec.cli.specs import ShapeOption, inputs_from_options, parse_numbers, parse_shapes
-from tilec.errors import TilecError, UserError
+from tilec.errors import GradientError, TilecError, UserError
 from tilec.program.function import functions
-from tilec.runtime.spec import Number
+from tilec.program.sample import sample_arguments
+from tilec.program.shrink import fill
+from tilec.runtime.spec import Number, Spec
 from tilec.source import Source, Span
 
 if TYPE_CHECKING:
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Look at this function only; with sizes, by default the last.",
 )
+@click.option(
+    "--grad",
+    "with_grad",
+    is_flag=True,
+    help="Hold the gradient against finite differences in float64, on small arrays.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -52,6 +61,7 @@ def command(
     shapes: tuple[str, ...],
     numbers: tuple[str, ...],
     function_name: str | None,
+    with_grad: bool,
     strict: bool,
     as_json: bool,
 ) -> int:
@@ -64,6 +74,7 @@ def command(
     \b
     Examples:
       tilec check *.tile
+      tilec check --grad layer.tile
       tilec check -e 'function (A[N]) -> (O) { O[i : N - 1] = >(A[i + j]); }' --shape A=10
     """
     if expression is not None and files:
@@ -75,6 +86,8 @@ def command(
         source = read_source(file, expression)
         try:
             lints += _lints(source, function_name, sizes, values)
+            if with_grad:
+                _check_gradient(source, function_name, sizes, values)
         except UserError as error:
             if error.span is None:
                 raise  # about the command line, not about the program
@@ -101,6 +114,32 @@ def _lints(
     wanted = functions(source) if name is None else (tilec.function(source, name=name),)
     found = [lint for function in wanted for lint in function.check()]
     return list(dict.fromkeys(found))  # a function that others call is looked at once more
+
+
+def _check_gradient(
+    source: Source,
+    name: str | None,
+    sizes: Mapping[str, ShapeOption],
+    values: Mapping[str, Number],
+) -> None:
+    function = tilec.function(source, name=name)
+    if sizes or values:
+        random = np.random.default_rng(0)
+        given = inputs_from_options(function, sizes, values)
+        arrays = [fill(each, random) if isinstance(each, Spec) else each for each in given]
+    else:
+        arrays = sample_arguments(function)
+        if arrays is None:
+            raise GradientError(
+                "no small sizes were found that suit the program",
+                help="give sizes with --shape",
+            )
+    try:
+        tilec.check_grad(function, *arrays)
+    except GradientError as error:
+        if error.span is None:
+            error.span = Span(source, 0, len(source.text.splitlines()[0]))
+        raise
 
 
 def _error_facts(error: TilecError) -> dict[str, object]:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "compile": ("compile", "Compile a Tile program and print what the compiler made of it."),
     "run": ("run", "Run a Tile program on files, images and numbers."),
     "check": ("check", "Report errors and suspicious spots of Tile programs."),
+    "grad": ("grad", "Print the derivative of a Tile program, which is a Tile program again."),
     "explain": ("explain", "Say why each kernel takes the time it takes."),
     "targets": ("targets", "List the targets and describe this machine."),
     "calibrate": ("calibrate", "Measure what this machine reaches."),
