@@ -25,7 +25,7 @@ from tilec.options import Options
 from tilec.program.check_grad import check_grad
 from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
-from tilec.program.gradients import grad, jvp, value_and_grad
+from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.targets import TargetInfo, targets
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
@@ -51,6 +51,7 @@ __all__ = [
     "Streamed",
     "TargetError",
     "TargetInfo",
+    "TieRule",
     "TileSyntaxError",
     "TileTypeError",
     "TilecError",

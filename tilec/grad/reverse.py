@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from tilec.errors import GradientError
 from tilec.grad.contractions import Contracted, Ties
 from tilec.grad.factors import factor_of
+from tilec.grad.own import Own, insert, zeros
 from tilec.grad.prepare import settle_extremes, varied
 from tilec.grad.rules import ONE, choose
 from tilec.grad.scalars import adjoints
@@ -44,6 +45,7 @@ from tilec.tensor.ir import (
     Program,
     RandomState,
     RandomValue,
+    Region,
     Reshape,
     Scatter,
     SumTo,
@@ -96,13 +98,16 @@ def _origin(program: Program, output: Output) -> Span | None:
     return next((n.span for n in program.nodes if n.name == output.value), None)
 
 
-def gradient(program: Program, wanted: Wanted, reserved: Sequence[str]) -> Program:
+def gradient(
+    program: Program, wanted: Wanted, reserved: Sequence[str], own: Own | None = None
+) -> Program:
     """The program of the gradients.
 
     Args:
         program: The function.
         wanted: What is asked for.
         reserved: Names that the text uses besides those of values.
+        own: Gradients that were given for parts of the program.
 
     Returns:
         A program whose inputs are those of ``program`` and a cotangent for each float output,
@@ -114,7 +119,7 @@ def gradient(program: Program, wanted: Wanted, reserved: Sequence[str]) -> Progr
     outputs = float_outputs(program)
     program = settle_extremes(program, wanted.inputs, set(reserved))
     tape = Tape.of(program, reserved)
-    work = _Reverse(tape, varied(program, wanted.inputs), wanted.ties)
+    work = _Reverse(tape, varied(program, wanted.inputs), wanted.ties, own or Own())
     names = {name: tape.fresh(f"{PREFIX}{name}") for name in wanted.inputs}
     seeds: list[Input] = []
     for output in outputs:
@@ -165,14 +170,18 @@ class _Reverse:
         tape: The program that grows.
         varied: The values that have a cotangent.
         ties: What equal extremes receive.
+        own: Gradients that were given.
         terms: What each value has received so far.
+        passed: The calls whose own gradients were used.
         cuts: Where the way from a value ends without a derivative.
     """
 
     tape: Tape
     varied: frozenset[str]
     ties: Ties
+    own: Own
     terms: dict[str, list[Term]] = field(default_factory=dict[str, "list[Term]"])
+    passed: list[Region] = field(default_factory=list[Region])
     cuts: dict[str, Node] = field(default_factory=dict[str, Node])
 
     def receive(self, name: str, term: Term) -> None:
@@ -182,6 +191,12 @@ class _Reverse:
 
     def visit(self, node: Node) -> None:
         """Pass the cotangent of a node on to its operands."""
+        region = self.own.of(node.name)
+        if region is not None:
+            if region not in self.passed:
+                self.passed.append(region)
+                self._through(region)
+            return
         if node.name not in self.terms:
             if node.name not in self.varied:
                 self._note_cuts(node)
@@ -192,6 +207,20 @@ class _Reverse:
             self.receive(name, term)
         if before == {name: len(terms) for name, terms in self.terms.items()}:
             self._note_cuts(node)
+
+    def _through(self, region: Region) -> None:
+        """Pass the cotangents of a call on by the gradient that was given for it."""
+        tape = self.tape
+        results = [name for name in region.results if name is not None]
+        floats = [name for name in results if tape.types[name].dtype.is_float]
+        if not any(name in self.terms for name in floats):
+            return
+        seeds = [
+            self.finish(name, None) if name in self.terms else zeros(tape, name) for name in floats
+        ]
+        for name, value in insert(self.own, region, seeds, tape).items():
+            shape = tape.types[name].shape
+            self.receive(name, elementwise(tape.read(value), shape, None))
 
     def finish(self, name: str, span: Span | None) -> str:
         """The cotangent of a value that receives nothing more."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from tilec.errors import ArgumentError, GradientError, TilecError
 from tilec.program.boundary import compiler_lock
@@ -11,29 +12,51 @@ from tilec.program.boundary import compiler_lock
 if TYPE_CHECKING:
     from tilec.dtypes import DType
     from tilec.lang.checked import Checked
-    from tilec.tensor.ir import Program
+    from tilec.tensor.ir import Program, Region, TensorType
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A function lowered from its header alone.
+
+    Attributes:
+        program: The program; sizes are symbols.
+        reserved: Names that are taken besides those of values.
+        regions: Calls of functions that have a gradient of their own.
+        expand: The program of such a gradient for the types of its inputs.
+    """
+
+    program: Program
+    reserved: Sequence[str]
+    regions: Sequence[Region]
+    expand: Callable[[str, Mapping[str, TensorType]], Program]
 
 
 def derive(
     checked: Checked,
     name: str | None,
-    work: Callable[[Program, Sequence[str]], Program],
+    work: Callable[[Open], Program],
     floats: DType | None = None,
+    gradients: Mapping[str, Checked] | None = None,
 ) -> str:
     """The text of a program that is made from that of a function.
 
     Args:
         checked: The function.
         name: Name of the new function.
-        work: Makes the new program; gets names that are taken besides those of values.
+        work: Makes the new program.
         floats: What floats are in the new header, if not what they were in the old one.
+        gradients: Gradients of functions that the function calls.
     """
     from tilec.lang.express import Given, express, symbols
-    from tilec.lang.lower.header import lower_header
+    from tilec.lang.lower.header import lower_header, lower_types
     from tilec.lang.printer import print_function
 
     with compiler_lock():
-        program = open_program(checked, lower_header)
+        own = dict(gradients or {})
+        program, regions = _lowered(lambda: lower_header(checked, frozenset(own)))
         order = tuple(fact.name for fact in checked.inputs)
         given = Given(
             order,
@@ -41,7 +64,11 @@ def derive(
             {fact.name: _dtype(fact.dtype, floats) for fact in checked.inputs if fact.dtype},
         )
         reserved = sorted({*symbols(program), *checked.size_names, *order})
-        derived = work(program, reserved)
+
+        def expand(name: str, types: Mapping[str, TensorType]) -> Program:
+            return _lowered(lambda: lower_types(own[name], types))
+
+        derived = work(Open(program, reserved, regions, expand))
         return print_function(express(derived, name, given))
 
 
@@ -49,14 +76,9 @@ def _dtype(dtype: DType, floats: DType | None) -> DType:
     return floats if floats is not None and dtype.is_float else dtype
 
 
-def open_program(checked: Checked, lower: Callable[[Checked], Program]) -> Program:
-    """The program of a function for all sizes.
-
-    Raises:
-        GradientError: there is none.
-    """
+def _lowered(lower: Callable[[], _Result]) -> _Result:
     try:
-        return lower(checked)
+        return lower()
     except GradientError:
         raise
     except TilecError as error:

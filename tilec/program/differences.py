@@ -192,7 +192,7 @@ def widened(f: Function) -> Function:
     from tilec.tensor.precise import in_f64
 
     parts = f.parts
-    text = derive(parts.text.checked, f.name, lambda program, _: in_f64(program), F64)
+    text = derive(parts.text.checked, f.name, lambda given: in_f64(given.program), F64)
     bound = {
         name: array.astype(np.float64) if spec_of(array).dtype.is_float else array
         for name, array in parts.bound.items()

@@ -77,11 +77,18 @@ class Function:
     """A Tile function. Made by ``tilec.function``; safe to call from several threads at once."""
 
     def __init__(
-        self, text: Frontend, bound: Mapping[str, Array], origin: Origin | None = None
+        self,
+        text: Frontend,
+        bound: Mapping[str, Array],
+        origin: Origin | None = None,
+        gradient: Function | None = None,
+        inner: Mapping[str, Function] | None = None,
     ) -> None:
         self._text = text
         self._bound = dict(bound)
         self._origin = origin
+        self._gradient = gradient
+        self._inner = dict(inner or {})
         header = text.header
         self._passed = tuple(each for each in header.inputs if each.name not in bound)
         self._names = tuple(each.name for each in self._passed)
@@ -138,7 +145,7 @@ class Function:
     @property
     def parts(self) -> Parts:
         """What the function was made of, for those who make another one of it."""
-        return Parts(self._text, self._bound, self._origin)
+        return Parts(self._text, self._bound, self._origin, self._gradient, self._inner)
 
     @property
     def name(self) -> str | None:
@@ -205,7 +212,39 @@ class Function:
             array = np.array(take(name, value, known[name].dtype), order="C", copy=True)
             array.flags.writeable = False
             bound[name] = array
-        return Function(self._text, bound, self._origin)
+        return Function(self._text, bound, self._origin, self._gradient, self._inner)
+
+    @public
+    def with_grad(self, gradient: Function | None = None, **inner: Function) -> Function:
+        """The same function with a gradient of its own, which ``tilec.grad`` will use.
+
+        Args:
+            gradient: A function of the inputs of this one and then a cotangent for each float
+                output, which returns a gradient for each float input.
+            **inner: The same for functions of the text that this one calls, by their names.
+
+        Raises:
+            ArgumentError: the number of inputs or outputs does not fit, or no such function is
+                called.
+
+        Example:
+            >>> step = function("function (X[N]) -> (Y) { Y = round(X); }")
+            >>> straight = function("function (X[N], DY[N]) -> (DX) { DX = DY; }")
+            >>> rounded = step.with_grad(straight)
+        """
+        if gradient is not None and len(gradient.inputs) <= len(self._text.header.inputs):
+            raise ArgumentError(
+                f"a gradient of {self._title()} has more than {len(gradient.inputs)} inputs",
+                help="they are the inputs of the function, then a cotangent for each float output",
+            )
+        for name in inner:
+            if name not in self._text.checked.callees:
+                raise ArgumentError(
+                    f"{self._title()} calls no function {name!r}",
+                    help=f"it calls {', '.join(self._text.checked.callees) or 'none'}",
+                )
+        known = {**self._inner, **inner}
+        return Function(self._text, self._bound, self._origin, gradient or self._gradient, known)
 
     @public
     def compile(
@@ -388,11 +427,15 @@ class Parts:
         text: The text and which function of it.
         bound: The arrays that are known.
         origin: What it was derived from, if it was.
+        gradient: The gradient that was given for it, if one was.
+        inner: Those that were given for functions that it calls.
     """
 
     text: Frontend
     bound: Mapping[str, Array]
     origin: Origin | None
+    gradient: Function | None
+    inner: Mapping[str, Function]
 
 
 @dataclass(frozen=True, slots=True)

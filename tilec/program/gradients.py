@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from tilec.errors import ArgumentError
+from tilec.errors import ArgumentError, GradientError
 from tilec.grad import TIES
 from tilec.program.boundary import public
-from tilec.program.derive import chosen_inputs, derive
+from tilec.program.derive import Open, chosen_inputs, derive
 from tilec.program.differences import Differences, Values, allowed_error, several
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
@@ -24,6 +24,7 @@ from tilec.runtime.arrays import spec_of
 from tilec.source import Source
 
 if TYPE_CHECKING:
+    from tilec.lang.checked import Checked
     from tilec.tensor.ir import Program
 
 SAMPLES: Final = 16
@@ -109,32 +110,54 @@ def jvp(f: Function, wrt: Names | None = None, *, ties: TieRule = "all") -> Func
     rule = Ties(_checked_ties(ties))
     floats: list[str] = []
 
-    def work(program: Program, reserved: Sequence[str]) -> Program:
-        names = chosen_inputs(program, wrt, f.parts.bound)
+    def work(given: Open) -> Program:
+        if given.regions or f.parts.gradient is not None:
+            raise GradientError(
+                "a gradient of its own says nothing about tangents",
+                help="forward mode is for functions without Function.with_grad",
+            )
+        names = chosen_inputs(given.program, wrt, f.parts.bound)
         floats.extend(names)
         wanted = Wanted(names, rule, explicit=wrt is not None)
-        return tangents(program, wanted, reserved)
+        return tangents(given.program, wanted, given.reserved)
 
-    text = derive(f.parts.text.checked, _name(f, "jvp"), work)
+    text = derive(f.parts.text.checked, _name(f, "jvp"), work, gradients=_inner(f))
     return _derived(f, text, floats, _judge_tangents)
 
 
 def _reverse(f: Function, wrt: Names | None, ties: str, *, value: bool) -> Function:
     from tilec.grad.contractions import Ties
+    from tilec.grad.own import Own, whole
     from tilec.grad.reverse import Wanted, gradient
 
     rule = Ties(_checked_ties(ties))
     floats: list[str] = []
 
-    def work(program: Program, reserved: Sequence[str]) -> Program:
+    def work(given: Open) -> Program:
+        program, regions = given.program, tuple(given.regions)
         names = chosen_inputs(program, wrt, f.parts.bound)
         floats.extend(names)
         wanted = Wanted(names, rule, value, explicit=wrt is not None)
-        return gradient(program, wanted, reserved)
+        if f.parts.gradient is not None:  # the whole function is one call
+            regions = (whole(program, WHOLE),)
+        own = Own(regions, given.expand)
+        return gradient(program, wanted, given.reserved, own)
 
     name = _name(f, "value_and_grad" if value else "grad")
-    text = derive(f.parts.text.checked, name, work)
+    text = derive(f.parts.text.checked, name, work, gradients=_inner(f))
     return _derived(f, text, floats, _judge_value if value else _judge_gradient)
+
+
+WHOLE: Final = ""
+"""Name of the function itself among those that have a gradient of their own."""
+
+
+def _inner(f: Function) -> dict[str, Checked]:
+    """The gradients that were given for the function or for functions that it calls."""
+    given = dict(f.parts.inner)
+    if f.parts.gradient is not None:
+        given[WHOLE] = f.parts.gradient
+    return {name: each.parts.text.checked for name, each in given.items()}
 
 
 def _derived(f: Function, text: str, floats: Sequence[str], judge: _Judge) -> Function:
@@ -143,6 +166,8 @@ def _derived(f: Function, text: str, floats: Sequence[str], judge: _Judge) -> Fu
     plain = Function(frontend(source, None), parts.bound)
 
     def check(arguments: Sequence[Argument]) -> None:
+        if parts.gradient is not None or parts.inner:
+            return  # a gradient of its own need not be the derivative
         arrays = small_arguments(f, arguments)
         if arrays is not None:
             judge(f, plain, [np.asarray(array) for array in arrays], tuple(floats))

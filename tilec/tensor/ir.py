@@ -257,6 +257,23 @@ class Program:
         return types
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Nodes that came from one call of a function, which may have a gradient of its own.
+
+    Attributes:
+        function: Its name.
+        operands: The values it was called with, in order; None for a number.
+        results: The values it returned, in order; None for a number.
+        nodes: Names of the nodes between.
+    """
+
+    function: str
+    operands: tuple[str | None, ...]
+    results: tuple[str | None, ...]
+    nodes: frozenset[str]
+
+
 def operands(node: Node) -> tuple[str, ...]:
     """Names of the values that a node reads, without repeats, in order of first use."""
     match node:

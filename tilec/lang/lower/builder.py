@@ -23,7 +23,7 @@ from tilec.lang.lower.values import (
 )
 from tilec.source import Span
 from tilec.tensor.affine import Affine
-from tilec.tensor.ir import Attribute, Constant, Map, Node, TensorType
+from tilec.tensor.ir import Attribute, Constant, Map, Node, Region, TensorType
 from tilec.tensor.scalar import IndexValue, Literal, Read, Scalar, rewrite
 
 MAX_STEPS = 20_000
@@ -46,6 +46,8 @@ class Builder:
         types: Type of each of them and of each input.
         used: Names that are taken.
         steps: Statements lowered so far.
+        marked: Functions whose calls are noted.
+        regions: The calls that were.
     """
 
     collector: Collector
@@ -53,6 +55,8 @@ class Builder:
     types: dict[str, TensorType] = field(default_factory=dict[str, TensorType])
     used: set[str] = field(default_factory=set[str])
     steps: int = 0
+    marked: frozenset[str] = frozenset()
+    regions: list[Region] = field(default_factory=list[Region])
 
     def fresh(self, base: str) -> str:
         """A name that nothing has yet: ``base``, or ``base`` with a number."""

@@ -23,6 +23,7 @@ from tilec.lang.lower.values import (
 )
 from tilec.source import Span
 from tilec.tensor import types
+from tilec.tensor.ir import Region
 from tilec.tensor.size import Size
 
 
@@ -45,13 +46,26 @@ def inline(call: ast.Call, values: Sequence[Value], frame: Frame, name: str | No
         prefix=f"{frame.base}_{call.function}_",
         result=name,
     )
+    begin = len(frame.builder.nodes)
     frame.run(inner)
     outputs = [output.name for output in callee.function.outputs]
     if any(output in inner.poisoned for output in outputs):
         raise Poisoned
+    if call.function in frame.builder.marked:
+        region = Region(
+            call.function,
+            tuple(_value_name(given[fact.name]) for fact in callee.inputs),
+            tuple(_value_name(env[output]) for output in outputs),
+            frozenset(node.name for node in frame.builder.nodes[begin:]),
+        )
+        frame.builder.regions.append(region)
     if len(outputs) == 1:
         return env[outputs[0]]
     return TupleValue(tuple(env[output] for output in outputs))
+
+
+def _value_name(value: Value) -> str | None:
+    return value.name if isinstance(value, Tensor) else None
 
 
 def bind_header(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tilec.dtypes import GENERIC, I32, U32, DType
-from tilec.errors import UserError
+from tilec.dtypes import GENERIC, I32, U32
+from tilec.errors import ArgumentError, UserError
 from tilec.lang import ast, walk
 from tilec.lang.checked import Checked, InputFact
 from tilec.lang.lower import sizes
@@ -14,14 +14,30 @@ from tilec.lang.lower.program import lower_given
 from tilec.lang.lower.random import STATE
 from tilec.lang.lower.values import Number, Tensor, Value, size_number
 from tilec.operations import INFIX
-from tilec.tensor.ir import Program, TensorType
+from tilec.tensor.ir import Program, Region, TensorType
 from tilec.tensor.size import Size, SizeExpr, open_axes, symbol
 
 _BITWISE = ("bit_and", "bit_or", "bit_xor", "bit_not", "bit_left", "bit_right", "bit_shl")
 _BIT_OPERATORS = ("&", "|", "^", "~", "<<", ">>")
 
 
-def lower_header(checked: Checked, dtypes: Mapping[str, DType] | None = None) -> Program:
+def lower_types(checked: Checked, types: Mapping[str, TensorType]) -> Program:
+    """The program of a function for tensors, in the order of its inputs; sizes may be symbols."""
+    facts = [fact for fact in checked.inputs if not fact.is_bind_scalar]
+    if len(facts) != len(types) or len(facts) != len(checked.inputs):
+        raise ArgumentError(
+            f"{checked.name or 'the function'} has {len(checked.inputs)} inputs, "
+            f"but {len(types)} are given",
+            checked.function.span,
+        )
+    pairs = zip(facts, types.values(), strict=True)
+    program, _ = lower_given(checked, {fact.name: Tensor(fact.name, kind) for fact, kind in pairs})
+    return program
+
+
+def lower_header(
+    checked: Checked, marked: frozenset[str] = frozenset()
+) -> tuple[Program, tuple[Region, ...]]:
     """The program of a function for all sizes.
 
     An input whose header has no dtype counts as a float of an open type, unless it is used where
@@ -30,7 +46,10 @@ def lower_header(checked: Checked, dtypes: Mapping[str, DType] | None = None) ->
 
     Args:
         checked: The function.
-        dtypes: Element types that are known in spite of the header.
+        marked: Functions that it calls, whose calls are to be noted.
+
+    Returns:
+        The program, and the nodes that came from calls of marked functions.
 
     Raises:
         UserError: something cannot be said before sizes are known.
@@ -42,14 +61,12 @@ def lower_header(checked: Checked, dtypes: Mapping[str, DType] | None = None) ->
         if fact.is_bind_scalar:
             given[fact.name] = Number(symbol(fact.name), fact.dtype or I32)
             continue
-        dtype = fact.dtype or (dtypes or {}).get(fact.name)
-        if dtype is None:
-            dtype = I32 if fact.name in integers else GENERIC
+        dtype = fact.dtype or (I32 if fact.name in integers else GENERIC)
         kind = TensorType(dtype, names.shape(fact))
         if fact.name in states:
             kind = TensorType(U32, STATE.shape)
         given[fact.name] = Tensor(fact.name, kind)
-    return lower_given(checked, given)
+    return lower_given(checked, given, marked)
 
 
 @dataclass(slots=True)

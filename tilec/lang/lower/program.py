@@ -13,7 +13,7 @@ from tilec.lang.lower.calls import bind_header
 from tilec.lang.lower.values import Number, Tensor, Value
 from tilec.lang.scope import did_you_mean
 from tilec.source import Span
-from tilec.tensor.ir import Input, Output, Program, TensorType
+from tilec.tensor.ir import Input, Output, Program, Region, TensorType
 from tilec.tensor.types import integer_literal_dtype, round_float
 
 UNNAMED = "main"
@@ -42,16 +42,27 @@ def lower(
     Raises:
         UserError: the first mistake, the others in its ``also``.
     """
-    return lower_given(checked, _arguments(checked, types, values or {}))
+    program, _ = lower_given(checked, _arguments(checked, types, values or {}))
+    return program
 
 
-def lower_given(checked: Checked, given: Mapping[str, Value]) -> Program:
+def lower_given(
+    checked: Checked, given: Mapping[str, Value], marked: frozenset[str] = frozenset()
+) -> tuple[Program, tuple[Region, ...]]:
     """Bind a function to a tensor or a number for each input; sizes may be symbols.
+
+    Args:
+        checked: The function.
+        given: What its inputs are.
+        marked: Names of functions that it calls.
+
+    Returns:
+        The program, and the nodes that came from each call of a marked function.
 
     Raises:
         UserError: the first mistake, the others in its ``also``.
     """
-    builder = Builder(Collector())
+    builder = Builder(Collector(), marked=marked)
     function = checked.function
     builder.used.update(fact.name for fact in checked.inputs)
     builder.used.update(checked.size_names)
@@ -71,7 +82,7 @@ def lower_given(checked: Checked, given: Mapping[str, Value]) -> Program:
     )
     _raise_distinct(builder.collector)
     program = Program(checked.name or UNNAMED, inputs, tuple(builder.nodes), outputs)
-    return random.settle(program)
+    return random.settle(program), tuple(builder.regions)
 
 
 def bound_names(
