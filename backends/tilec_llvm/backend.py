@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from tilec.errors import InternalError, TargetError
 from tilec.options import Options
 from tilec.runtime.backend import Runner
+from tilec_llvm.direct import entry
 from tilec_llvm.identity import library, processor_digest
-from tilec_llvm.jit import LlvmRunner
+from tilec_llvm.jit import LlvmRunner, load_forever
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 # the disk cache pays for none of it.
 
 # Code is: magic, bytes of workspace, whether it is parallel, further bytes of workspace per thread,
-# number of parts, length of each; the object file; if it is parallel, that of the pool; the
-# constants.
+# number of parts, length of each; the object file; that of direct calls; if it is parallel, that of
+# the pool; the constants.
 _MAGIC = b"tilecobj"
 _HEAD = struct.Struct("<8sQQQQ")
 
@@ -42,6 +43,7 @@ class LlvmBackend:
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Object code of a module, with its large constants."""
+        from tilec_llvm.direct import direct_image
         from tilec_llvm.emit import emit_module
         from tilec_llvm.pool import pool_image
         from tilec_llvm.target import compiler, processor
@@ -49,7 +51,7 @@ class LlvmBackend:
         target = compiler(processor(options.cpu))
         emitted = emit_module(module, target.abilities)
         image = target.object_code(emitted.text, verify=options.debug)
-        helpers = (pool_image(),) if emitted.is_parallel else ()
+        helpers = (direct_image(), *((pool_image(),) if emitted.is_parallel else ()))
         parts = (image, *helpers, *emitted.constants)
         needs = (emitted.workspace_bytes, emitted.is_parallel, emitted.worker_bytes)
         head = _HEAD.pack(_MAGIC, *needs, len(parts))
@@ -87,9 +89,10 @@ class LlvmBackend:
             parts.append(code[at : at + size])
             at += size
         needed = max(needed, workspace_bytes)
+        enter = entry(parts[1], load_forever)
         if is_parallel:
             from tilec_llvm.pool import ParallelRunner, pool
 
-            team = pool(parts[1])
-            return ParallelRunner(parts[0], module_name, needed, parts[2:], worker_bytes, team)
-        return LlvmRunner(parts[0], module_name, needed, parts[1:])
+            team, own = pool(parts[2]), (parts[0], module_name, needed, parts[3:], worker_bytes)
+            return ParallelRunner(*own, team, enter)
+        return LlvmRunner(parts[0], module_name, needed, parts[2:], enter=enter)

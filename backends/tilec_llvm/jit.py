@@ -13,6 +13,9 @@ from threading import Lock
 from typing import Any, cast
 
 from tilec.errors import InternalError
+from tilec.runtime.backend import Direct
+from tilec.runtime.spec import Spec
+from tilec_llvm import direct
 from tilec_llvm.image import Image, load_image, process_symbol
 
 ALIGN = 64
@@ -116,7 +119,12 @@ class LlvmRunner:
     """Loaded code of one module.
 
     The code stays in memory as long as this object lives.
+
+    Attributes:
+        takes_threads: Whether a call depends on the number of threads.
     """
+
+    takes_threads = False
 
     def __init__(
         self,
@@ -125,7 +133,9 @@ class LlvmRunner:
         workspace_bytes: int,
         constants: Sequence[bytes],
         imports: Mapping[str, int] | None = None,
+        enter: direct.Entry | None = None,
     ) -> None:
+        self._enter = enter
         self._constants = [_aligned(data) for data in constants]
         self._tail = tuple(address for address, _ in self._constants)
         self._workspace_bytes = workspace_bytes
@@ -146,6 +156,40 @@ class LlvmRunner:
             self._entry(args, piece[0])
         finally:
             workspaces.give(piece)
+
+    def direct(
+        self,
+        inputs: Sequence[Spec],
+        constants: Sequence[int],
+        outputs: Sequence[Spec],
+        num_threads: int | None,
+    ) -> Direct | None:
+        """Prepare calls with array objects; see ``tilec.runtime.backend.DirectRunner``."""
+        if self._enter is None:
+            return None
+        table = direct.table(self._address, self, inputs, constants, outputs, self._tail)
+        if table is None:
+            return None
+        enter = self._enter
+
+        def alone(objects: bytes) -> int:
+            return enter(objects, table.address, 0, 1)
+
+        def run(objects: bytes) -> int:
+            needed, threads = self.needs(num_threads)
+            if needed == 0:
+                return enter(objects, table.address, 0, threads)
+            piece = workspaces.take(needed)
+            try:
+                return enter(objects, table.address, piece[0], threads)
+            finally:
+                workspaces.give(piece)
+
+        return run if self.takes_threads or self._workspace_bytes else alone
+
+    def needs(self, num_threads: int | None) -> tuple[int, int]:
+        """Bytes of workspace and number of threads of a call."""
+        return self._workspace_bytes, 1
 
     def _packed(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """All addresses as the array that the entry point takes."""

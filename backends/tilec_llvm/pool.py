@@ -17,6 +17,7 @@ from typing import cast
 
 from tilec.options import read_environment
 from tilec.target.cores import usable_cores
+from tilec_llvm.direct import Entry
 from tilec_llvm.jit import LlvmRunner, load_forever, workspaces
 from tilec_llvm.pool_ir import MOST_WORKERS, pool_text
 from tilec_llvm.pool_platform import System, Waiting, system_of
@@ -81,6 +82,8 @@ def pool_image() -> bytes:
 class ParallelRunner(LlvmRunner):
     """Loaded code of a module with parallel loops."""
 
+    takes_threads = True
+
     def __init__(
         self,
         image: bytes,
@@ -89,8 +92,9 @@ class ParallelRunner(LlvmRunner):
         constants: Sequence[bytes],
         worker_bytes: int,
         team: Pool,
+        enter: Entry | None = None,
     ) -> None:
-        super().__init__(image, name, workspace_bytes, constants, {ENTRY: team.parallel})
+        super().__init__(image, name, workspace_bytes, constants, {ENTRY: team.parallel}, enter)
         self._worker_bytes = worker_bytes
         self._divided = cast("Callable[[bytes, int, int], None]", _PROTOTYPE(self._address))
 
@@ -99,8 +103,7 @@ class ParallelRunner(LlvmRunner):
     ) -> None:
         """Run the module once; see ``tilec.runtime.backend.Runner``."""
         args = self._packed(inputs, outputs)
-        threads = min(num_threads or default_threads(), MOST_WORKERS + 1)
-        needed = self._workspace_bytes + self._worker_bytes * threads
+        needed, threads = self.needs(num_threads)
         if needed == 0:
             self._divided(args, 0, threads)
             return
@@ -109,6 +112,11 @@ class ParallelRunner(LlvmRunner):
             self._divided(args, piece[0], threads)
         finally:
             workspaces.give(piece)
+
+    def needs(self, num_threads: int | None) -> tuple[int, int]:
+        """See ``LlvmRunner``."""
+        threads = min(num_threads or default_threads(), MOST_WORKERS + 1)
+        return self._workspace_bytes + self._worker_bytes * threads, threads
 
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int32)

@@ -15,8 +15,8 @@ from tilec.program.code import Code, Compiled, KernelFacts
 from tilec.program.compile import bound_program, built, compiled
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Argument, Recipe
-from tilec.runtime.arrays import Array, allocate, number_array, numpy_dtype
-from tilec.runtime.backend import Backend, find_backend
+from tilec.runtime.arrays import Array, addresses_of, allocate, number_array, numpy_dtype
+from tilec.runtime.backend import Backend, Direct, DirectRunner, find_backend
 from tilec.runtime.dispatch import Call, MakeResult, NativeCall, Run
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
@@ -156,15 +156,29 @@ class NativeEngine:
         facts = self.code.main.facts
         passed = [given for given in self._recipe.arguments if not given.bound]
         names = [given.name for given in passed]
+        constants, inputs = self._constant_arrays(), [given.spec for given in passed]
+        is_direct = not numbers and list(facts.inputs) == names
         return NativeCall(
             self._run(self.code.main),
-            inputs=[given.spec for given in passed],
+            inputs=inputs,
             numbers=numbers,
             order=[names.index(name) for name in facts.inputs],
-            constants=self._constant_arrays(),
+            constants=constants,
             results=results(facts.outputs),
             make=result_maker(self._frontend.header.name, facts.outputs),
+            direct=self._direct(inputs, constants) if is_direct else None,
         )
+
+    def _direct(self, inputs: Sequence[Spec], constants: Sequence[Array]) -> Direct | None:
+        """What runs the code on array objects, if the backend can do that."""
+        runner = self.code.main.runner()
+        if any(given.value is not None for given in self._recipe.arguments):
+            return None  # a size counts by its value, which has to be looked at
+        if not isinstance(runner, DirectRunner):
+            return None
+        outputs = [spec for _, spec in self.code.main.facts.outputs]
+        threads = self._recipe.options.num_threads
+        return runner.direct(inputs, addresses_of(constants), outputs, threads)
 
     def _run(self, code: Code) -> Run:
         run = code.runner().run
@@ -270,6 +284,16 @@ class ReferenceCall:
         arrays = [self._array(at, value) for at, value in enumerate(values)]
         found = [np.array(array) for array in self._evaluate(arrays)]
         return found[0] if self._make is None else self._make(*found)
+
+    is_direct = False
+
+    def fresh(self, values: tuple[object, ...]) -> object:
+        """See ``Call``."""
+        return None
+
+    def fill(self, values: tuple[object, ...], out: object) -> bool:
+        """See ``Call``."""
+        return False
 
     def write(self, values: tuple[object, ...], out: object) -> bool:
         """See ``Call``. The closer look costs nothing here."""

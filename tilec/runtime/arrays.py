@@ -12,7 +12,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterable
 from math import prod
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -189,21 +189,70 @@ def _addresses_by_interface(arrays: Iterable[Array]) -> list[int]:
     return [array.ctypes.data for array in arrays]
 
 
+class ArrayLayout(NamedTuple):
+    """Where the parts of an array object lie, in bytes from its beginning."""
+
+    type: int
+    data: int
+    rank: int
+    sizes: int
+    strides: int
+    dtype: int
+    flags: int
+
+
+# The fields of NumPy's array struct (PyArrayObject_fields in its C API, part of the ABI) follow
+# those of every object, whose last one is the type.
+_BEGIN: Final[int] = object.__basicsize__
+_LAYOUT: Final = ArrayLayout(
+    _BEGIN - 8, _BEGIN, _BEGIN + 8, _BEGIN + 16, _BEGIN + 24, _BEGIN + 40, _BEGIN + 48
+)
 _read_word: Final[Callable[[int], ctypes.c_size_t]] = ctypes.c_size_t.from_address
-_DATA_OFFSET: Final[int] = object.__basicsize__
+_read_int: Final[Callable[[int], ctypes.c_int32]] = ctypes.c_int32.from_address
 
 
 def _addresses_by_layout(arrays: Iterable[Array]) -> list[int]:
-    # The first field of NumPy's array struct is the data pointer (PyArrayObject_fields in its C
-    # API, part of the ABI). Reading it there takes a fifth of the time of array.ctypes.data, which
+    # Reading the address from the object takes a fifth of the time of array.ctypes.data, which
     # would be half of the time of a call of a small kernel.
-    return [_read_word(id(array) + _DATA_OFFSET).value for array in arrays]
+    return [_read_word(id(array) + _BEGIN).value for array in arrays]
 
 
-def _layout_is_known() -> bool:
-    probes = (np.empty(3), np.empty((2, 2), np.int8)[:, ::-1], np.empty(()), np.empty(0, "f4"))
-    return _addresses_by_layout(probes) == _addresses_by_interface(probes)
+def _probes() -> tuple[Array, ...]:
+    return (np.empty(3), np.empty((2, 2), np.int8)[:, ::-1], np.empty(()), np.empty(0, "f4"))
 
 
-addresses_of: Final = _addresses_by_layout if _layout_is_known() else _addresses_by_interface
+def _address_is_known() -> bool:
+    return _addresses_by_layout(_probes()) == _addresses_by_interface(_probes())
+
+
+addresses_of: Final = _addresses_by_layout if _address_is_known() else _addresses_by_interface
 """Address of the first element of each of some arrays."""
+
+
+def array_layout() -> ArrayLayout | None:
+    """The layout of array objects, if it is what it is known to be on 64-bit machines."""
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or addresses_of is not _addresses_by_layout:
+        return None
+    return _LAYOUT if all(_lies_as_known(array) for array in _probes()) else None
+
+
+def _lies_as_known(array: Array) -> bool:
+    at = id(array)
+    words = {
+        _LAYOUT.type: id(np.ndarray),
+        _LAYOUT.dtype: id(array.dtype),
+    }
+    if any(_read_word(at + offset).value != value for offset, value in words.items()):
+        return False
+    flags = cast("int", cast("Any", array.flags).num)
+    if (_read_int(at + _LAYOUT.rank).value, _read_int(at + _LAYOUT.flags).value) != (
+        array.ndim,
+        flags,
+    ):
+        return False
+    lists = ((_LAYOUT.sizes, array.shape), (_LAYOUT.strides, array.strides))
+    return all(
+        ctypes.c_int64.from_address(_read_word(at + offset).value + 8 * axis).value == value
+        for offset, values in lists
+        for axis, value in enumerate(values)
+    )

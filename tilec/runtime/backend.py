@@ -7,16 +7,17 @@ the passes nor the language.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from tilec.errors import TargetError
 from tilec.options import Options
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
+    from tilec.runtime.spec import Spec
 
 GROUP = "tilec.backends"
 
@@ -39,6 +40,33 @@ class Runner(Protocol):
             outputs: The same for each output.
             num_threads: Threads that the call may use; by default as many as the backend finds
                 right. Results do not depend on it.
+        """
+        ...
+
+
+Direct: TypeAlias = "Callable[[bytes], int]"
+"""Runs code on arrays, given as the addresses of the NumPy objects, inputs before outputs; returns
+0, and has done nothing, when one of them is not what the code was prepared for."""
+
+
+@runtime_checkable
+class DirectRunner(Runner, Protocol):
+    """A runner that can take array objects as they are."""
+
+    def direct(
+        self,
+        inputs: Sequence[Spec],
+        constants: Sequence[int],
+        outputs: Sequence[Spec],
+        num_threads: int | None,
+    ) -> Direct | None:
+        """Prepare calls for arrays of these types; None where that is not possible.
+
+        Args:
+            inputs: Types of the arrays that callers pass, in the order of the code.
+            constants: Addresses of the inputs that follow them.
+            outputs: Types of the results, which are row-major.
+            num_threads: As for ``run``.
         """
         ...
 

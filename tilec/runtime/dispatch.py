@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from math import prod
+from struct import Struct
 from threading import Lock
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -27,6 +28,7 @@ from tilec.runtime.arrays import (
     number_array,
     numpy_dtype,
 )
+from tilec.runtime.backend import Direct
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
 
@@ -92,6 +94,19 @@ def signature_by_value(values: tuple[Any, ...], specialised: frozenset[int]) -> 
 class Call(Protocol):
     """One signature, ready to run; may be called from several threads at once."""
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether ``fresh`` and ``fill`` are worth a try before the signature is looked at."""
+        ...
+
+    def fresh(self, values: tuple[object, ...]) -> object:
+        """Run with a fresh result, whatever the arguments are; None when they do not fit."""
+        ...
+
+    def fill(self, values: tuple[object, ...], out: object) -> bool:
+        """Run into ``out``, whatever it and the arguments are; False when they do not fit."""
+        ...
+
     def __call__(self, values: tuple[object, ...]) -> object:
         """Run with fresh results; None when an array is not aligned to its elements."""
         ...
@@ -112,13 +127,16 @@ class NativeCall:
     """A ``Call`` of generated code."""
 
     __slots__ = (
+        "_arity",
         "_bits",
         "_checks",
         "_constants",
+        "_direct",
         "_kept",
         "_make",
         "_masks",
         "_numbers",
+        "_objects",
         "_order",
         "_reach",
         "_results",
@@ -137,6 +155,7 @@ class NativeCall:
         constants: Sequence[Array],
         results: Sequence[Result],
         make: MakeResult | None,
+        direct: Direct | None = None,
     ) -> None:
         """Prepare a call.
 
@@ -149,7 +168,11 @@ class NativeCall:
             constants: Arrays that follow them, aligned and row-major.
             results: What the code computes.
             make: Makes the result of a call from several arrays; None for one array.
+            direct: Runs the code on array objects, all inputs in their order and the results.
         """
+        self._direct = None if make is not None else direct
+        self._objects = Struct(f"{len(inputs) + len(results)}P").pack
+        self._arity = len(inputs)
         self._run = run
         order = tuple(order)
         self._numbers = tuple(
@@ -173,6 +196,25 @@ class NativeCall:
         self._make = make
         is_single = make is None and self._results[0][2]
         self._single = self._results[0][:2] if is_single else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether ``fresh`` and ``fill`` can do anything."""
+        return self._direct is not None
+
+    def fresh(self, values: tuple[object, ...]) -> object:
+        """Run with a fresh result, whatever the arguments are; None when they do not fit."""
+        if self._direct is None or len(values) != self._arity:
+            return None
+        shape, dtype, is_small = self._results[0]
+        result = _empty(shape, dtype) if is_small else allocate(shape, dtype)
+        return result if self._direct(self._objects(*map(id, values), id(result))) else None
+
+    def fill(self, values: tuple[object, ...], out: object) -> bool:
+        """Run into ``out``, whatever it and the arguments are; False when they do not fit."""
+        if self._direct is None or len(values) != self._arity:
+            return False
+        return self._direct(self._objects(*map(id, values), id(out))) != 0
 
     def __call__(self, values: tuple[Any, ...]) -> object:
         """Run with fresh results; None when an array is not aligned to its elements."""
