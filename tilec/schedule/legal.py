@@ -35,9 +35,17 @@ def illegal(
         ahead: Whether the vector operand is a constant that is packed before the call.
         workspace_bytes: Limit of scratch memory.
     """
+    return _illegal_loops(problem, plan) or illegal_sizes(
+        problem, plan, core, ahead=ahead, workspace_bytes=workspace_bytes
+    )
+
+
+def illegal_sizes(
+    problem: Product, plan: Tiled, core: Core, *, ahead: bool, workspace_bytes: int
+) -> str | None:
+    """``illegal`` for a schedule whose loops are known to have the roles that it gives them."""
     return (
-        _illegal_loops(problem, plan)
-        or _illegal_tile(problem, plan, core)
+        _illegal_tile(problem, plan, core)
         or _illegal_packing(problem, plan, ahead)
         or _illegal_blocks(problem, plan)
         or _illegal_workspace(problem, plan, core, workspace_bytes)

@@ -8,14 +8,15 @@ read from. Nothing is run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import gcd, log2, prod
 
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
     copies_vectors,
-    illegal,
     illegal_constraints,
+    illegal_sizes,
     illegal_vector,
 )
 from tilec.schedule.product import Operand, Product
@@ -69,6 +70,7 @@ REDUCE_BLOCK = 384
 times, and the outputs are loaded and stored once per 384 FMAs."""
 
 
+@lru_cache(maxsize=64)
 def choose(
     problem: Product,
     core: Core,
@@ -78,7 +80,8 @@ def choose(
 ) -> Tiled | str:
     """The schedule, or the reason why the product is left to the plain loops.
 
-    ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call.
+    ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call. A
+    product with such an operand is asked about twice, for the panels and for the kernel.
     """
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
     if total < MIN_WORK or not problem.reductions:
@@ -116,13 +119,15 @@ def candidates(
             if why is not None:
                 reason = why
                 continue
-            for rows, vectors in _tiles(core):
-                if row is None and rows > 1:
-                    continue
+            high, wide = 1 if row is None else row.extent, -(-axis.extent // lanes)
+            tiles = ((min(rows, high), min(vectors, wide)) for rows, vectors in _tiles(core))
+            for rows, vectors in dict.fromkeys(tiles):
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
                 if scratch_bytes(problem, plan, core.threads) > workspace_bytes:
                     plan = replace(plan, pack_row=False, row_block=0)
-                why = illegal(problem, plan, core, ahead=ahead, workspace_bytes=workspace_bytes)
+                why = illegal_sizes(
+                    problem, plan, core, ahead=ahead, workspace_bytes=workspace_bytes
+                )
                 if why is not None:
                     reason = why
                     continue
@@ -169,8 +174,6 @@ def _plan(
     ahead: bool,
 ) -> Tiled:
     inner = problem.reductions[-1]
-    rows = min(rows, row.extent) if row is not None else 1
-    vectors = min(vectors, -(-axis.extent // lanes))
     count = row.extent if row is not None else 1
     uses = prod(
         a.extent for a in problem.axes if not operand.moves(a.name)
