@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
+from math import prod
 from typing import TypeAlias
 
 from tilec.dtypes import I32
@@ -60,6 +61,9 @@ _ZERO = build.const(0)
 PREFETCH_STEPS = 16
 """Steps that the source of a panel is asked for ahead: 16 steps of 12 cycles or more are what a
 line takes from the third level of a server (70 ns)."""
+
+NEAR_BYTES = 256 << 10
+"""Operands up to this size stay in the second level, from which nothing needs to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -572,7 +576,10 @@ class TileWriter:
         """Ask for a vector of a later step, once for each cache line, where steps lie far apart."""
         inner, size = self.problem.reductions[-1].name, self.problem.dtype.bytes
         (step,) = self.moving.steps(inner)
-        if j * self.plan.lanes * size % LINE_BYTES or abs(step) * size < 4 * LINE_BYTES:
+        loops = (*self.problem.axes, *self.problem.reductions)
+        held = prod(axis.extent for axis in loops if self.moving.moves(axis.name)) * size
+        near = abs(step) * size < 4 * LINE_BYTES or held <= NEAR_BYTES
+        if near or j * self.plan.lanes * size % LINE_BYTES:
             return []
         later = {inner: build.add(build.var(inner), build.const(PREFETCH_STEPS))}
         source = self._source(j, width, {**known, **later})
