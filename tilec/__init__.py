@@ -27,6 +27,7 @@ from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.targets import TargetInfo, targets
+from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
 from tilec.version import __version__
@@ -39,11 +40,13 @@ __all__ = [
     "Function",
     "GradientError",
     "InternalError",
+    "Keep",
     "LimitError",
     "Loops",
     "NameResolutionError",
     "Options",
     "Plan",
+    "Pullback",
     "Schedule",
     "ScheduleError",
     "ShapeError",
@@ -66,4 +69,5 @@ __all__ = [
     "load",
     "targets",
     "value_and_grad",
+    "vjp",
 ]

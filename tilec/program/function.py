@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tilec.lang.finding import Lint
     from tilec.program.origin import Origin
     from tilec.program.pipeline import Observer
+    from tilec.tensor.ir import Program
 
 KEPT_SIGNATURES: Final = 256
 """How many signatures a function keeps code for in memory; those unused for longest go first."""
@@ -286,6 +287,13 @@ class Function:
         arguments = self._arguments(specs, named)
         wanted = None if schedule is None else as_schedule(schedule)
         return self._compile(arguments, _options(options, target, None), wanted, observe)
+
+    @public
+    def bound_program(self, *specs: object) -> Program:
+        """The tensor program for some arguments, as it was written: no pass has run."""
+        from tilec.program.compile import bound_program
+
+        return bound_program(self._text, self._recipe(self._arguments(specs, {}), Options()))
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._passed))

@@ -107,7 +107,7 @@ def jvp(f: Function, wrt: Names | None = None, *, ties: TieRule = "all") -> Func
     from tilec.grad.forward import tangents
     from tilec.grad.reverse import Wanted
 
-    rule = Ties(_checked_ties(ties))
+    rule = Ties(checked_ties(ties))
     floats: list[str] = []
 
     def work(given: Open) -> Program:
@@ -121,7 +121,7 @@ def jvp(f: Function, wrt: Names | None = None, *, ties: TieRule = "all") -> Func
         wanted = Wanted(names, rule, explicit=wrt is not None)
         return tangents(given.program, wanted, given.reserved)
 
-    text = derive(f.parts.text.checked, _name(f, "jvp"), work, gradients=_inner(f))
+    text = derive(f.parts.text.checked, _name(f, "jvp"), work, gradients=given_gradients(f))
     return _derived(f, text, floats, _judge_tangents)
 
 
@@ -130,7 +130,7 @@ def _reverse(f: Function, wrt: Names | None, ties: str, *, value: bool) -> Funct
     from tilec.grad.own import Own, whole
     from tilec.grad.reverse import Wanted, gradient
 
-    rule = Ties(_checked_ties(ties))
+    rule = Ties(checked_ties(ties))
     floats: list[str] = []
 
     def work(given: Open) -> Program:
@@ -144,7 +144,7 @@ def _reverse(f: Function, wrt: Names | None, ties: str, *, value: bool) -> Funct
         return gradient(program, wanted, given.reserved, own)
 
     name = _name(f, "value_and_grad" if value else "grad")
-    text = derive(f.parts.text.checked, name, work, gradients=_inner(f))
+    text = derive(f.parts.text.checked, name, work, gradients=given_gradients(f))
     return _derived(f, text, floats, _judge_value if value else _judge_gradient)
 
 
@@ -152,7 +152,7 @@ WHOLE: Final = ""
 """Name of the function itself among those that have a gradient of their own."""
 
 
-def _inner(f: Function) -> dict[str, Checked]:
+def given_gradients(f: Function) -> dict[str, Checked]:
     """The gradients that were given for the function or for functions that it calls."""
     given = dict(f.parts.inner)
     if f.parts.gradient is not None:
@@ -219,7 +219,12 @@ def _name(f: Function, what: str) -> str | None:
     return None if f.name is None else f"{f.name}_{what}"
 
 
-def _checked_ties(ties: str) -> str:
+def checked_ties(ties: str) -> str:
+    """The rule for ties.
+
+    Raises:
+        ArgumentError: there is no such rule.
+    """
     if ties not in TIES:
         raise ArgumentError(f"ties is {ties!r}; it is one of {', '.join(TIES)}")
     return ties
