@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tilec
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, U64
 from tilec.errors import ArgumentError, LimitError, TilecError, TileTypeError
 from tilec.runtime.arrays import (
@@ -301,6 +302,12 @@ def test_out_that_meets_itself() -> None:
     step = np.lib.stride_tricks.as_strided(np.zeros(20, np.float32), (4, 3), (4, 4))
     with pytest.raises(ArgumentError, match="elements of out share memory"):
         outputs(step)
+
+
+def test_an_empty_out_meets_nothing() -> None:
+    empty = np.ndarray((0, 2), np.float32, np.zeros(4, np.float32).data, 0, (8, 0))
+    source = np.zeros((0, 2), np.float32)
+    assert tilec.function("C = A + 1")(source, out=empty) is empty
 
 
 def test_out_that_meets_an_input() -> None:

@@ -48,11 +48,9 @@ def test_what_if() -> None:
 
 
 def test_plain_loops_say_why() -> None:
-    text = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"
-    executable = tilec.function(text).compile(Spec((32, 32)), options=CPU)
+    executable = tilec.function(SUM).compile(Spec((32, 32)), options=CPU)
     (kernel,) = executable.explain().kernels
     assert kernel.reason == "a single factor"
-    assert kernel.predicted_seconds is None
     assert kernel.roof in ("L1", "L2", "L3", "memory")
 
 
@@ -65,6 +63,60 @@ def test_streams_are_explained() -> None:
     assert kernel.predicted_seconds >= kernel.light_seconds
     assert all(each.ratio >= 1 and "stream" in each.schedule for each in kernel.rejected)
     assert kernel.rejected
+
+
+SUM = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"
+
+
+def test_every_kernel_has_roofs_and_a_predicted_time() -> None:
+    two = "function (A[M, K], B[K, N]) -> (C, S) {\n"
+    two += "  C[i, j : M, N] = +(A[i, k] * B[k, j]); S[i : M] = >(A[i, k]);\n}"
+    executable = tilec.function(two).compile(Spec((512, 512)), Spec((512, 512)), options=CPU)
+    found = executable.explain()
+    assert "description" in str(found)
+    for kernel in found.kernels:
+        names = [roof.name for roof in kernel.roofs]
+        assert names[:2] == ["compute", "load"]
+        longest = max(kernel.roofs, key=lambda roof: roof.seconds)
+        assert kernel.binding == longest.name
+        assert kernel.predicted_seconds >= longest.seconds > 0
+        assert f"bound by {kernel.binding}" in str(kernel)
+    product, maxima = found.kernels
+    assert product.binding == "compute"
+    assert maxima.binding not in ("compute", "store")
+    # 512 x 512 values are read by vectors of 16 lanes, two of which are loaded per cycle.
+    load = next(roof.seconds for roof in maxima.roofs if roof.name == "load")
+    assert load * found.limits.hertz == pytest.approx(512 * 512 / 16 / 2, rel=0.1)
+
+
+def test_bytes_of_loops_count_what_is_read_again() -> None:
+    """Without a tile B is read for every row of C, and it does not fit into the first level."""
+    specs = Spec((64, 512)), Spec((512, 512))
+    f = tilec.function(MATMUL)
+    plain = f.compile(*specs, options=CPU, schedule="vector j=16").explain().kernels[0]
+    assert plain.actual_bytes > 32 * 512 * 512 * 4 > plain.compulsory_bytes
+    small = f.compile(Spec((8, 16)), Spec((16, 16)), options=CPU, schedule="vector j=16")
+    assert small.explain().kernels[0].actual_bytes == (8 * 16 * 2 + 16 * 16) * 4
+
+
+def test_what_if_of_plain_loops() -> None:
+    executable = tilec.function(SUM).compile(Spec((32, 32)), options=CPU)
+    for text, schedule in [
+        ("k=4", "vector k=4 reduction"),
+        ("i=8", "vector i=8"),
+        ("i=1", "scalar"),
+    ]:
+        (kernel,) = executable.explain(what_if=text).kernels
+        assert kernel.schedule == schedule
+    for text, message in [
+        ("i=3", "a vector has 3 lanes"),
+        ("i=2,k=4", "has plain loops, of which one is made vectors, and no tile: a single factor"),
+        ("q=4", "no kernel has a tile over q"),
+    ]:
+        with pytest.raises(ScheduleError) as caught:
+            executable.explain(what_if=text)
+        assert message in caught.value.message
+        assert caught.value.help is not None
 
 
 def test_scratch_counts_in_memory() -> None:
@@ -81,8 +133,10 @@ def test_limits_are_measured_ones_if_there_are_any() -> None:
     reads = (Limit("L1", 1, rate, rate), Limit("memory", 1, rate, Rate.of([5e8])))
     found = limits_of(Core(), Calibration("", 2, Limit("f32", 0, rate, rate), reads))
     assert (found.source, found.flops) == ("calibration", 2e9)
-    assert found.memory(1 << 10) == ("L1", 2e9)
-    assert found.memory(1 << 40) == ("memory", 5e8)
+    assert found.hertz == 2e9 / (2 * 2 * 16 * 2)
+    near, far = found.holding(1 << 10), found.holding(1 << 40)
+    assert (near.name, near.one, near.every) == ("L1", 2e9, 2e9)
+    assert (far.name, far.one, far.every) == ("memory", 2e9, 5e8)
 
 
 def test_the_reference_has_no_kernels() -> None:

@@ -19,6 +19,15 @@ from tilec.tensor.scalar import Apply, Scalar, walk
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A piece that runs as plain loops, and the bytes of an element that it stores."""
+
+    flat: FlatPiece
+    plan: Plan
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """How a kernel was scheduled.
 
@@ -28,6 +37,7 @@ class Decision:
         plan: The register tile, or the stream; None for plain loops.
         flops: Arithmetic operations, as if no constraint left a point out.
         ahead: Whether the vector operand is a constant that is packed ahead.
+        pieces: Pieces, plans and types of the plain loops; none for a register tile.
     """
 
     kernel: str
@@ -35,6 +45,7 @@ class Decision:
     plan: Tiled | Streamed | None
     flops: int
     ahead: bool = False
+    pieces: tuple[Planned, ...] = ()
 
 
 Decide: TypeAlias = "Callable[[Decision], None]"

@@ -14,6 +14,7 @@ from tilec.lower import sort, special
 from tilec.lower.decide import (
     Decide,
     Decision,
+    Planned,
     check_names,
     flops_of,
     kernel_name,
@@ -290,8 +291,10 @@ def _lower_loops(
     if isinstance(tiled, special.Body):
         _finish(work, group, tiled)
         return
-    work.decide(Decision(name, tiled, None, flops_of(flats)))
-    _finish(work, group, _plain(work, flats, target, node, name))
+    flops = flops_of(flats)
+    body, planned = _plain(work, flats, target, node, name)
+    work.decide(Decision(name, tiled, None, flops, pieces=planned))
+    _finish(work, group, body)
 
 
 def _plain(
@@ -300,7 +303,7 @@ def _plain(
     target: Target,
     node: Contraction | Map,
     kernel: str,
-) -> special.Body:
+) -> tuple[special.Body, tuple[Planned, ...]]:
     """Loops without register tiles; long reductions into few elements are split."""
     places = flat_places(work.places)
     writer = LoopWriter(places, target)
@@ -329,11 +332,14 @@ def _plain(
         most = _most_lanes(work, node)
         plans = obey(kernel, wanted, plans, flats, target.agg, most)
     body: list[Stmt] = []
+    pieces: list[Planned] = []
     for each, flat, chosen_plan in zip(writers, flats, plans, strict=True):
         body += each.piece(flat, chosen_plan)
+        pieces.append(Planned(flat, chosen_plan, each.target.output.type.dtype.bytes))
     lines = (str(Loops.of(tuple(plans))),)
     lanes = max((each.lanes for each in plans), default=1)
-    return special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
+    made = special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
+    return made, tuple(pieces)
 
 
 def _stream(

@@ -14,6 +14,8 @@ import numpy as np
 from tilec.dtypes import Kind
 from tilec.errors import ArgumentError, ScheduleError
 from tilec.kernel.ir import Buffer, Call, Module
+from tilec.lower.decide import Decision, Planned
+from tilec.lower.nests import nests_of
 from tilec.program.compile import built
 from tilec.program.frontend import Frontend
 from tilec.program.pipeline import Part, core_of
@@ -31,7 +33,8 @@ from tilec.schedule.explain import (
 )
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
-from tilec.schedule.values import SCHEDULE_LINE, Schedule, Streamed, Tiled
+from tilec.schedule.roofs import Nest
+from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule, Streamed, Tiled
 
 _SAMPLES: Final = 7
 _SECONDS: Final = 0.2
@@ -84,6 +87,7 @@ def explain(
                 sum(_bytes(buffer) for buffer in kernel.params),
                 core,
                 limits,
+                nests=() if decision is None else _nests(decision),
                 lost=lost,
                 measured=_seconds(part.module, call, backend, recipe) if runs else None,
             )
@@ -91,8 +95,12 @@ def explain(
     return Explanation(limits, tuple(reports))
 
 
+def _nests(decision: Decision) -> tuple[Nest, ...]:
+    return tuple(nest for piece in decision.pieces for nest in nests_of(piece))
+
+
 def changed(part: Part, what_if: str, before: Schedule | None) -> Schedule:
-    """The schedule with other extents of tiles.
+    """The schedule with other extents of tiles, or another vector loop of plain loops.
 
     Raises:
         ScheduleError: it cannot be read, or no kernel has such loops.
@@ -110,11 +118,16 @@ def changed(part: Part, what_if: str, before: Schedule | None) -> Schedule:
         if isinstance(plan, Tiled) and extents.keys() <= {plan.vector, plan.row}:
             found[decision.kernel] = _with_extents(plan, extents)
             hit = True
+        elif plan is None and any(extents.keys() & _loops(each) for each in decision.pieces):
+            found[decision.kernel] = _with_vectors(decision, extents)
+            hit = True
     if not hit:
         tiles = [str(d.plan) for d in part.decisions if isinstance(d.plan, Tiled)]
+        names = [name for d in part.decisions for each in d.pieces for name in _loops(each)]
         raise ScheduleError(
             f"no kernel has a tile over {', '.join(extents)}",
-            help=f"the tiles are: {'; '.join(tiles) or 'none'}",
+            help=f"the tiles are: {'; '.join(tiles) or 'none'}; "
+            f"the plain loops are: {', '.join(dict.fromkeys(names)) or 'none'}",
         )
     return Schedule.of({name: plan for name, plan in found.items() if name})
 
@@ -128,6 +141,35 @@ def _with_extents(plan: Tiled, extents: Mapping[str, int]) -> Tiled:
     rows = extents.get(plan.row, plan.rows) if plan.row is not None else 1
     rows_block = -(-plan.row_block // rows) * rows if plan.row_block and rows else plan.row_block
     return replace(plan, rows=rows, vectors=width // plan.lanes, row_block=rows_block)
+
+
+def _loops(piece: Planned) -> dict[str, bool]:
+    """Loops that could become vectors, and whether they are reductions."""
+    found = {axis.name: False for axis in piece.flat.piece.axes}
+    for part in piece.flat.piece.parts:
+        found |= {axis.name: True for axis in part.axes}
+    return found
+
+
+def _with_vectors(decision: Decision, extents: Mapping[str, int]) -> Loops:
+    """Plain loops with vectors of a given length along a given loop; 1 is for scalar code."""
+    if len(extents) != 1:
+        raise ScheduleError(
+            f"{decision.kernel} has plain loops, of which one is made vectors, and no tile: "
+            f"{decision.problem}",
+            help=f"name one of the loops, such as {next(iter(extents))}=8",
+        )
+    ((name, lanes),) = extents.items()
+    plans: list[Plan] = []
+    for piece in decision.pieces:
+        known, plan = _loops(piece), piece.plan
+        if name in known and lanes == 1:
+            plan = Plan(None, 1, parallel=plan.parallel)
+        elif name in known:
+            parallel = None if plan.parallel == name and len(known) > 1 else plan.parallel
+            plan = Plan(name, lanes, known[name], parallel)
+        plans.append(plan)
+    return Loops.of(tuple(plans))
 
 
 def _bytes(buffer: Buffer) -> int:

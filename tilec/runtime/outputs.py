@@ -138,6 +138,8 @@ def _view(name: str, value: object) -> Array:
 
 def _meets_itself(array: Array) -> bool:
     """False when no two elements can share memory: each stride steps over all smaller ones."""
+    if not array.size:
+        return False
     reach = array.itemsize
     steps = zip(array.strides, array.shape, strict=True)
     for step, size in sorted((abs(step), size) for step, size in steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -11,12 +12,33 @@ from tilec.schedule import model, stream
 from tilec.schedule.footprint import scratch_bytes
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
+from tilec.schedule.roofs import Nest, Roof, instruction_roofs, stream_roofs, tile_roofs
 from tilec.schedule.values import Streamed, Tiled
 from tilec.target.calibration import Calibration
 from tilec.target.core import Core
 
+CALIBRATION = "calibration"
+"""Source of limits that were measured."""
+
 SHOWN = 5
 """How many rejected schedules are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level of memory.
+
+    Attributes:
+        name: ``L1``, ``L2``, ``L3`` or ``memory``.
+        bytes: What all threads together keep there; 0 for memory, which has no end.
+        one: Bytes per second that one thread reads.
+        every: Bytes per second that all threads read together.
+    """
+
+    name: str
+    bytes: int
+    one: float
+    every: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +48,36 @@ class Limits:
     Attributes:
         source: Where the figures are from.
         flops: Floating-point operations per second, f32.
-        levels: Name, bytes and bytes per second of each level, nearest first; the last has no end.
+        hertz: Cycles per second while all threads work on vectors.
+        levels: Levels of memory, nearest first.
     """
 
     source: str
     flops: float
-    levels: tuple[tuple[str, int, float], ...]
+    hertz: float
+    levels: tuple[Level, ...]
 
-    def memory(self, size: int) -> tuple[str, float]:
-        """The nearest level that holds some bytes, and its bytes per second."""
-        holding = (each for each in self.levels[:-1] if size <= each[1])
-        name, _, rate = next(holding, self.levels[-1])
-        return name, rate
+    def holding(self, size: int) -> Level:
+        """The nearest level that holds some bytes."""
+        return next((each for each in self.levels[:-1] if size <= each.bytes), self.levels[-1])
 
 
 def limits_of(core: Core, calibration: Calibration | None) -> Limits:
     """The measured limits, else those of the description."""
     sizes = (*core.levels, ("memory", 0))
     if calibration is None:
-        levels = tuple((name, size, core.bandwidth(name)) for name, size in sizes)
-        return Limits(f"description {core.name}", core.peak_flops(4), levels)
-    levels = tuple((name, size, calibration.bandwidth(name).high) for name, size in sizes)
-    return Limits("calibration", calibration.peak.every.high, levels)
+        levels = tuple(
+            Level(name, size, core.bandwidth(name, 1), core.bandwidth(name)) for name, size in sizes
+        )
+        return Limits(f"description {core.name}", core.peak_flops(4), core.gigahertz * 1e9, levels)
+    found = {each.name: each for each in calibration.reads}
+    reads = {name: found.get(name, calibration.reads[-1]) for name, _ in sizes}
+    levels = tuple(
+        Level(name, size, reads[name].one.high, reads[name].every.high) for name, size in sizes
+    )
+    flops = calibration.peak.every.high
+    per_cycle = calibration.threads * 2 * core.lanes(4) * core.fma_per_cycle
+    return Limits(CALIBRATION, flops, flops / per_cycle, levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +100,10 @@ class KernelReport:
         compulsory_bytes: Every operand read once, every result written once.
         actual_bytes: What is moved between the first-level caches and the rest.
         scratch_bytes: Packed copies of all threads.
-        predicted_seconds: By the cost model; None for plain loops.
+        roofs: What each resource needs under the schedule, as if there were no other.
+        predicted_seconds: By the cost model; for plain loops under the lowest of the roofs.
         measured_seconds: Of a run; None when it did not run.
-        roof: What binds: ``compute``, or a level of memory.
+        roof: What binds any schedule: ``compute``, or a level of memory.
         light_seconds: The shortest possible time under that roof.
         rejected: The best of the schedules that lost.
     """
@@ -84,11 +115,17 @@ class KernelReport:
     compulsory_bytes: int
     actual_bytes: int
     scratch_bytes: int
-    predicted_seconds: float | None
+    roofs: tuple[Roof, ...]
+    predicted_seconds: float
     measured_seconds: float | None
     roof: str
     light_seconds: float
     rejected: tuple[Rejected, ...]
+
+    @property
+    def binding(self) -> str:
+        """The roof that binds under the schedule."""
+        return max(self.roofs, key=lambda each: each.seconds).name
 
     @property
     def fraction(self) -> float | None:
@@ -101,19 +138,22 @@ class KernelReport:
         lines = [f"{self.kernel}", f"  schedule    {self.schedule}"]
         if self.reason:
             lines.append(f"  no tile     {self.reason}")
+        scratch = f", {_size(self.scratch_bytes)} scratch" if self.scratch_bytes else ""
         lines.append(
             f"  work        {self.flops / 1e6:.3f} MFLOP, "
             f"{_size(self.compulsory_bytes)} compulsory, "
-            f"{_size(self.actual_bytes)} moved, {_size(self.scratch_bytes)} scratch"
+            f"{_size(self.actual_bytes)} moved{scratch}"
         )
         lines.append(f"  roof        {self.roof}: at least {_time(self.light_seconds)}")
-        if self.predicted_seconds is not None:
-            lines.append(f"  predicted   {_time(self.predicted_seconds)}")
+        needs = ", ".join(f"{each.name} {_time(each.seconds)}" for each in self.roofs)
+        lines.append(f"  needs       {needs}")
+        lines.append(f"  predicted   {_time(self.predicted_seconds)}, bound by {self.binding}")
         if self.measured_seconds is not None and self.fraction is not None:
             rate = self.flops / self.measured_seconds / 1e9
+            reading = self.compulsory_bytes / self.measured_seconds / 1e9
             lines.append(
                 f"  measured    {_time(self.measured_seconds)}, {rate:.1f} GFLOP/s, "
-                f"{self.fraction:.0%} of the speed of light"
+                f"{reading:.1f} GB/s, {self.fraction:.0%} of the speed of light"
             )
         lines += [f"  rejected    {each.ratio:.2f} x  {each.schedule}" for each in self.rejected]
         return "\n".join(lines)
@@ -127,13 +167,19 @@ class Explanation:
     kernels: tuple[KernelReport, ...]
 
     def __str__(self) -> str:
-        head = f"limits: {self.limits.source}, {self.limits.flops / 1e9:.0f} GFLOP/s"
-        rates = (f"{name} {rate / 1e9:.0f} GB/s" for name, _, rate in self.limits.levels)
-        return "\n".join([", ".join([head, *rates]), *map(str, self.kernels)])
+        limits = self.limits
+        head = f"limits: {limits.source}, {limits.flops / 1e9:.0f} GFLOP/s"
+        head += f" at {limits.hertz / 1e9:.2f} GHz"
+        rates = (f"{each.name} {each.every / 1e9:.0f} GB/s" for each in limits.levels)
+        note = "" if limits.source == CALIBRATION else "; 'tilec calibrate' would measure them"
+        return "\n".join([", ".join([head, *rates]) + note, *map(str, self.kernels)])
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        kernels = [{**asdict(each), "fraction": each.fraction} for each in self.kernels]
+        kernels = [
+            {**asdict(each), "binding": each.binding, "fraction": each.fraction}
+            for each in self.kernels
+        ]
         return {"limits": asdict(self.limits), "kernels": kernels}
 
 
@@ -189,25 +235,46 @@ def report(
     core: Core,
     limits: Limits,
     *,
+    nests: Sequence[Nest] = (),
     lost: Sequence[Rejected] = (),
     measured: float | None = None,
 ) -> KernelReport:
-    """What is known of a kernel."""
+    """What is known of a kernel; ``nests`` are those of plain loops."""
     wide = 2 if isinstance(problem, Product) and problem.dtype.bytes == 8 else 1
-    level, rate = limits.memory(compulsory)
-    compute, reading = flops * wide / limits.flops, compulsory / rate
-    roof = "compute" if compute >= reading else level
-    predicted, moved, scratch = None, compulsory, 0
+    level = limits.holding(compulsory)
+    compute, reading = flops * wide / limits.flops, compulsory / level.every
+    roof = "compute" if compute >= reading else level.name
     if isinstance(plan, Streamed) and isinstance(problem, Reduction):
-        threads = 1 if plan.parallel is None else core.threads
-        predicted = max(stream.seconds(problem, core, plan) / threads, reading)
-        scratch = stream.scratch_bytes(problem, plan, core)
-    if isinstance(plan, Tiled) and isinstance(problem, Product):
-        threads = 1 if plan.parallel is None else core.threads
-        cycles = model.cycles(problem, core, plan)
-        predicted = max(cycles / threads / (core.gigahertz * 1e9), reading)
-        moved = moved_bytes(problem, plan, compulsory)
+        every = plan.parallel is not None
+        threads = core.threads if every else 1
+        scratch, moved = stream.scratch_bytes(problem, plan, core), compulsory
+        roofs = stream_roofs(flops, compulsory, core, threads * limits.hertz)
+        traffic = {level.name: compulsory for level in limits.levels[1:]}
+        own = stream.seconds(problem, core, plan) / threads
+    elif isinstance(plan, Tiled) and isinstance(problem, Product):
+        every = plan.parallel is not None
+        threads = core.threads if every else 1
         scratch = scratch_bytes(problem, plan, core.threads)
+        moved = moved_bytes(problem, plan, compulsory)
+        roofs = tile_roofs(problem, plan, core, threads * limits.hertz)
+        traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
+        own = model.cycles(problem, core, plan) / threads / limits.hertz
+    else:
+        every = not nests or any(nest.divided for nest in nests)
+        scratch, own = 0, 0.0
+        caches = {after.name: before for before, after in pairwise(limits.levels)}
+        share = 1 if every else core.threads
+        traffic = {
+            name: sum(nest.moved_bytes(cache.bytes // share, core.line_bytes) for nest in nests)
+            or compulsory
+            for name, cache in caches.items()
+        }
+        moved = max(traffic[limits.levels[1].name], compulsory)
+        roofs = instruction_roofs(nests, core, limits.hertz)
+    for nearer, level in pairwise(limits.levels):
+        if compulsory + scratch > nearer.bytes // (1 if every else core.threads):
+            rate = level.every if every else level.one
+            roofs.append(Roof(level.name, traffic[level.name] / rate))
     return KernelReport(
         kernel=name,
         schedule=schedule,
@@ -216,7 +283,8 @@ def report(
         compulsory_bytes=compulsory,
         actual_bytes=moved,
         scratch_bytes=scratch,
-        predicted_seconds=predicted,
+        roofs=tuple(roofs),
+        predicted_seconds=max(own, *(each.seconds for each in roofs)),
         measured_seconds=measured,
         roof=roof,
         light_seconds=max(compute, reading),
@@ -229,4 +297,6 @@ def _size(count: int) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds < 1e-6:
+        return f"{seconds * 1e9:.0f} ns"
     return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
