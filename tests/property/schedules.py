@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 import tilec
-from tilec.schedule.values import KernelSchedule, Loops, Plan, Tiled
+from tilec.schedule.values import KernelSchedule, Loops, Plan, Streamed, Tiled
 
 _LOOP = re.compile(r"for (\S+) in ")
 _BLOCKS = st.sampled_from([0, 0, 0, 1, 2, 5, 8, 17, 64])
@@ -17,11 +18,11 @@ def loop_names(executable: tilec.Executable) -> list[str]:
     """Names of the loops of all kernels; those that the compiler adds come last."""
     found = _LOOP.findall(executable.source("kernel"))
     for schedule in executable.schedule.values():
-        plans = (schedule,) if isinstance(schedule, Tiled) else schedule.plans
-        for plan in plans:
-            own = (plan.vector, plan.parallel)
-            own += (plan.row,) if isinstance(plan, Tiled) else ()
-            found += [name for name in own if name is not None]
+        if isinstance(schedule, Loops):
+            own = [name for plan in schedule.plans for name in (plan.vector, plan.parallel)]
+        else:
+            own = [schedule.vector, schedule.row, schedule.parallel]
+        found += [name for name in own if name is not None]
     return sorted(dict.fromkeys(found), key=lambda name: name.startswith(".")) or ["i"]
 
 
@@ -35,7 +36,9 @@ def schedules(draw: st.DrawFn, executable: tilec.Executable) -> tilec.Schedule:
     for kernel, chosen in executable.schedule.items():
         if found and draw(st.integers(0, 2)) == 0:
             continue
-        if draw(st.integers(0, 9)) < (5 if isinstance(chosen, Tiled) else 1):
+        if isinstance(chosen, Streamed) and draw(st.booleans()):
+            found[kernel] = draw(_streams(chosen))
+        elif draw(st.integers(0, 9)) < (5 if isinstance(chosen, Tiled) else 1):
             found[kernel] = draw(_tiles(chosen, names))
         else:
             found[kernel] = draw(_loops(chosen, names))
@@ -67,6 +70,18 @@ def _tiles(draw: st.DrawFn, chosen: KernelSchedule, names: list[str]) -> Tiled:
         row_block=draw(_BLOCKS) if pack_row else 0,
         tasks=1 if parallel is None else draw(st.integers(1, 5)),
         parallel=parallel,
+    )
+
+
+@st.composite
+def _streams(draw: st.DrawFn, chosen: Streamed) -> Streamed:
+    """The chosen stream with other sizes."""
+    return replace(
+        chosen,
+        lanes=draw(st.sampled_from([chosen.lanes, 4, 8])),
+        rows=1 if chosen.row is None else draw(st.sampled_from([chosen.rows, 1, 2, 4])),
+        span=draw(st.sampled_from([chosen.span, 0, 64])),
+        parallel=draw(st.sampled_from([chosen.parallel, None])),
     )
 
 

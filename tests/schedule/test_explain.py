@@ -84,9 +84,6 @@ def test_every_kernel_has_roofs_and_a_predicted_time() -> None:
     product, maxima = found.kernels
     assert product.binding == "compute"
     assert maxima.binding not in ("compute", "store")
-    # 512 x 512 values are read by vectors of 16 lanes, two of which are loaded per cycle.
-    load = next(roof.seconds for roof in maxima.roofs if roof.name == "load")
-    assert load * found.limits.hertz == pytest.approx(512 * 512 / 16 / 2, rel=0.1)
 
 
 def test_bytes_of_loops_count_what_is_read_again() -> None:
