@@ -15,6 +15,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
 PICTURES = {
     "04_photo_filters.py": ("photo_filters.png", (1992, 976)),
     "05_kmeans_digits.py": ("digits.png", (1200, 120)),
+    "07_train_digits.py": ("training.png", (640, 320)),
     "demo.py": ("demo.png", (1280, 427)),
 }
 
@@ -40,6 +41,11 @@ def test_example(script: str, tmp_path: Path) -> None:
     for name in drawn:
         with Image.open(tmp_path / "out" / name) as picture:
             assert picture.size == PICTURES[script][1]
+
+
+def test_attention_in_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    assert run("torch_attention.py", tmp_path).count("largest error") == 4
 
 
 def test_every_example_is_described() -> None:

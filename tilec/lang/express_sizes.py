@@ -127,7 +127,7 @@ def open_rank(name: str) -> GradientError:
     """The error for what depends on the number of axes of an input."""
     return GradientError(
         f"the gradient depends on the number of axes of {name}, which the header leaves open",
-        help=f"name the axes in the header: {name}[N, M]",
+        help=f"name the axes in the header: {name}[N, M], or {name}[] for a number",
     )
 
 
