@@ -33,6 +33,12 @@ SMALL: dict[str, list[dict[str, object]]] = {
         {"h": 5, "w": 6, "ci": 4, "co": 6, "kh": 3, "kw": 3, "groups": 2, "layout": "NCHW"},
         {"h": 5, "w": 6, "ci": 2, "co": 3, "kh": 3, "kw": 3, "layout": "NCHW", "relu": False},
     ],
+    "conv_gradient": [
+        {"of": "X", "h": 6, "w": 5, "ci": 3, "co": 4, "kh": 3, "kw": 3, "pad": 1},
+        {"of": "K", "h": 6, "w": 5, "ci": 3, "co": 4, "kh": 3, "kw": 3, "pad": 1, "n": 2},
+        {"of": "X", "h": 8, "w": 7, "ci": 3, "co": 4, "kh": 3, "kw": 3, "stride": 2, "pad": 1},
+        {"of": "K", "h": 8, "w": 7, "ci": 3, "co": 4, "kh": 1, "kw": 1, "stride": 2, "pad": 0},
+    ],
     "depthwise": [
         {"h": 6, "w": 5, "c": 4, "k": 3, "pad": 1},
         {"h": 6, "w": 6, "c": 4, "k": 3, "stride": 2, "pad": "same", "n": 2},
