@@ -12,6 +12,7 @@ a part, every access is integral, and in bounds wherever the part's constraints 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -81,7 +82,11 @@ def pieces_of(node: Contraction, types: dict[str, TensorType]) -> tuple[Piece, .
     """Split a contraction into pieces (see the module's text)."""
     shape = concrete(node.type.shape)
     names = _loop_names(node)
-    solution, conditions = _solve(node, names)
+    points = domain.of(node, types)
+    empty = domain.is_empty(points)
+    bounds = {} if empty else domain.bounds(points)
+    extents = {name: high - low for name, (low, high) in bounds.items()}
+    solution, conditions = _solve(node, names, extents)
     body = at_indices(node.body, solution)
     free = tuple(name for name in node.indices if name not in solution)
     integral = [form_of(solution[name]) for name in solution]
@@ -99,9 +104,6 @@ def pieces_of(node: Contraction, types: dict[str, TensorType]) -> tuple[Piece, .
     fractional = tuple(dict.fromkeys(form for form in integral if form.denominator > 1))
     box = {name: (0, extent - 1) for name, extent in zip(names, shape, strict=True)}
     covered = _covered(node, types)
-    points = domain.of(node, types)
-    empty = domain.is_empty(points)
-    bounds = {} if empty else domain.bounds(points)
     ranges = {name: bounds[name] for name in free} if not empty else {}
     classes = _classes(names, free, fractional)
     if classes is None:
@@ -175,11 +177,15 @@ def _loop_names(node: Contraction) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _solve(node: Contraction, names: tuple[str, ...]) -> tuple[dict[str, Affine], tuple[Form, ...]]:
+def _solve(
+    node: Contraction, names: tuple[str, ...], extents: Mapping[str, int]
+) -> tuple[dict[str, Affine], tuple[Form, ...]]:
     """Express indices by output coordinates; coordinates that are not free become conditions.
 
-    Gaussian elimination over the rationals. An index with a coefficient of 1 or -1 is preferred,
-    because solving for it keeps the system integral.
+    Gaussian elimination over the rationals. The index with the largest range is solved for, so
+    that the short ones stay as loops: of ``2*y + i``, where y runs over a picture and i over a
+    window, each residue class of the output is then a dense loop over the window. Among equals one
+    with a coefficient of 1 or -1 is preferred, because that keeps the system integral.
     """
     solution: dict[str, Affine] = {
         name: Affine.index(name) for name in names if name in node.indices
@@ -197,7 +203,10 @@ def _solve(node: Contraction, names: tuple[str, ...]) -> tuple[dict[str, Affine]
             difference = form_of(reduced - Affine.index(name))
             conditions.append(replace(difference, denominator=1))
             continue
-        chosen = min(candidates, key=lambda index: (abs(coefficients[index]) != 1, str(index)))
+        chosen = min(
+            candidates,
+            key=lambda i: (-extents.get(i, 0), abs(coefficients[i]) != 1, str(i)),
+        )
         rest = reduced - Affine(((chosen, coefficients[chosen]),))
         value = (Affine.index(name) - rest) * (1 / coefficients[chosen])
         solution = {index: old.substitute({chosen: value}) for index, old in solution.items()}
