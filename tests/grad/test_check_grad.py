@@ -24,6 +24,15 @@ def test_right_gradients_pass(dtype: str) -> None:
     ]
 
 
+def test_narrow_floats_within_a_function_widen_what_is_allowed() -> None:
+    narrow = tilec.function("function (A[N]: f64) -> (R) { R = asinh(as_float(A, 16)); }")
+    (judged,) = tilec.check_grad(narrow, np.array([1.5, 0.3]))
+    assert 1e-4 < judged.error < 3e-2
+    wide = tilec.function("function (A[N]: f64) -> (R) { R = asinh(as_float(A, 64)); }")
+    (judged,) = tilec.check_grad(wide, np.array([1.5, 0.3]))
+    assert judged.error < 1e-6
+
+
 def test_a_wrong_gradient_is_told_with_its_worst_element() -> None:
     wrong = tilec.function(
         "function (A[M, K], B[K, N], DC[M, N]) -> (DA, DB) "

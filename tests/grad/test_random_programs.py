@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import numpy as np
@@ -57,7 +58,9 @@ def test_gradients_and_tangents(case: Case) -> None:
     ones = [np.ones(array.shape, array.dtype) for array in results if is_float(array)]
     gradients = several(backward(*arrays, *ones))
     assume(is_tame(gradients))
-    tilec.check_grad(f, *arrays, samples=8, tolerance=1e-4)
+    # A cast to f16 or f32 within the program rounds the gradient as it rounds the value.
+    narrows = re.search(r"as_float\(.*, (16|32)\)", case.text) is not None
+    tilec.check_grad(f, *arrays, samples=8, tolerance=None if narrows else 1e-4)
 
     random = np.random.default_rng(0)
     changes = [random.normal(size=a.shape).astype(a.dtype) for a in arrays if is_float(a)]
@@ -65,4 +68,5 @@ def test_gradients_and_tangents(case: Case) -> None:
     products = [g.astype(np.float64) * c for g, c in zip(gradients, changes, strict=True)]
     total = sum(float(np.sum(product)) for product in products)
     scale = max(1.0, sum(float(np.sum(np.abs(product))) for product in products))
-    assert abs(sum(float(np.sum(t, dtype=np.float64)) for t in tangents) - total) < 1e-3 * scale
+    allowed = (3e-2 if narrows else 1e-3) * scale
+    assert abs(sum(float(np.sum(t, dtype=np.float64)) for t in tangents) - total) < allowed

@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.errors import ArgumentError
 from tilec.program.boundary import public
-from tilec.program.differences import Differences, Judged, allowed_error, several
+from tilec.program.differences import Differences, Judged, several
 from tilec.program.function import Function
 from tilec.program.gradients import Names, TieRule, grad
 from tilec.runtime.arrays import Array, spec_of, take
@@ -37,7 +37,7 @@ def check_grad(
         gradient: The gradient to judge; by default ``grad(f, wrt)``.
         ties: As for ``grad``.
         tolerance: Largest error, relative to the largest element of a gradient; by default what
-            the narrowest dtype among the inputs allows.
+            the narrowest float of the inputs and of the function allows.
         samples: At how many elements of each input to look.
         seed: Seed of the cotangents and of the choice of elements.
 
@@ -61,7 +61,7 @@ def check_grad(
         raise ArgumentError(
             f"the gradient has {len(found)} outputs for {len(targets)} inputs: {', '.join(targets)}"
         )
-    allowed = allowed_error(given) if tolerance is None else tolerance
+    allowed = work.allowed if tolerance is None else tolerance
     return tuple(
         work.judge(names.index(name), value, allowed, samples)
         for name, value in zip(targets, found, strict=True)

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tilec.dtypes import BF16, F16, F32, F64
+from tilec.dtypes import BF16, F16, F32, F64, DType
 from tilec.errors import GradientError
-from tilec.program.derive import derive
+from tilec.program.derive import Open, derive
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.runtime.arrays import Array, spec_of
 from tilec.source import Source
 
 if TYPE_CHECKING:
-    pass
+    from tilec.tensor.ir import Program
 
 Values: TypeAlias = "NDArray[Any]"
 
 TOLERANCES: Final = {F64: 1e-6, F32: 2e-3, F16: 3e-2, BF16: 2e-1}
-"""Largest error relative to the largest element of a gradient, by the narrowest float type of a
-call. Those of the narrow types are what rounding between two statements may cost.
+"""Largest error relative to the largest element of a gradient, by the narrowest float type that
+the function computes in. Those of the narrow types are what rounding between two statements may
+cost.
 """
 
 _STEP: Final = 1e-5
@@ -53,17 +54,12 @@ class Judged:
     worst: tuple[int, ...]
 
 
-def allowed_error(given: Sequence[Array]) -> float:
-    """The error that the narrowest float type among arrays allows."""
-    floats = [spec_of(array).dtype for array in given]
-    return max((TOLERANCES[dtype] for dtype in floats if dtype.is_float), default=TOLERANCES[F64])
-
-
 class Differences:
     """A function in float64 and its values near a point.
 
     Attributes:
         cotangents: The weights of the float outputs, in their own types: random, or 1.
+        allowed: The error that the narrowest float of the arrays and of the function allows.
     """
 
     def __init__(
@@ -71,7 +67,11 @@ class Differences:
     ) -> None:
         self._names = [each.name for each in f.inputs]
         self._random = random or np.random.default_rng(0)
-        self._function = widened(f)
+        self._function, inner = _widened(f)
+        outer = {spec_of(array).dtype for array in given}
+        # A float that the header leaves open is that of the arrays.
+        floats = (outer | inner) & TOLERANCES.keys()
+        self.allowed = max(map(TOLERANCES.__getitem__, floats), default=TOLERANCES[F64])
         self._at: list[Values] = [
             array.astype(np.float64) if spec_of(array).dtype.is_float else array for array in given
         ]
@@ -110,10 +110,10 @@ class Differences:
         self._at = kept
         parts = [np.sum(t * w) for t, w in zip(tangents, self._weights, strict=True)]
         found = float(sum(parts))
-        scale = max(abs(right), abs(left), abs(found), self._noise / allowed_error(tangents))
+        scale = max(abs(right), abs(left), abs(found), self._noise / self.allowed)
         if abs(right - left) > _KINK * scale:
             return
-        if abs(found - (left + right) / 2) > allowed_error(tangents) * scale:
+        if abs(found - (left + right) / 2) > self.allowed * scale:
             raise GradientError(
                 f"the tangents sum up to {found:.6g}, but finite differences give "
                 f"{(left + right) / 2:.6g}"
@@ -187,17 +187,23 @@ def _weights(random: np.random.Generator | None, shape: tuple[int, ...]) -> Valu
     return np.ones(shape) if random is None else random.uniform(0.5, 1.5, shape)
 
 
-def widened(f: Function) -> Function:
-    """The function with every float in f64."""
-    from tilec.tensor.precise import in_f64
+def _widened(f: Function) -> tuple[Function, set[DType]]:
+    """The function with every float in f64, and the floats that it computed in before."""
+    from tilec.tensor.precise import floats, in_f64
+
+    inner: set[DType] = set()
+
+    def widen(given: Open) -> Program:
+        inner.update(floats(given.program))
+        return in_f64(given.program)
 
     parts = f.parts
-    text = derive(parts.text.checked, f.name, lambda given: in_f64(given.program), F64)
+    text = derive(parts.text.checked, f.name, widen, F64)
     bound = {
         name: array.astype(np.float64) if spec_of(array).dtype.is_float else array
         for name, array in parts.bound.items()
     }
-    return Function(frontend(Source("<in f64>", text), None), bound)
+    return Function(frontend(Source("<in f64>", text), None), bound), inner
 
 
 def several(found: object) -> tuple[Values, ...]:

@@ -14,7 +14,7 @@ from tilec.errors import ArgumentError, GradientError
 from tilec.grad import TIES
 from tilec.program.boundary import public
 from tilec.program.derive import Open, chosen_inputs, derive
-from tilec.program.differences import Differences, Values, allowed_error, several
+from tilec.program.differences import Differences, Values, several
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.program.origin import Origin
@@ -179,7 +179,7 @@ def _judge_gradient(
     f: Function, derived: Function, arrays: list[Values], names: Sequence[str]
 ) -> None:
     work = Differences(f, arrays, np.random.default_rng(0))
-    _compare(work, f, several(derived(*arrays, *work.cotangents)), arrays, names)
+    _compare(work, f, several(derived(*arrays, *work.cotangents)), names)
 
 
 def _judge_value(
@@ -187,7 +187,7 @@ def _judge_value(
 ) -> None:
     work = Differences(f, arrays, None)
     _, *found = several(derived(*arrays))
-    _compare(work, f, found, arrays, names)
+    _compare(work, f, found, names)
 
 
 def _judge_tangents(
@@ -203,16 +203,10 @@ def _judge_tangents(
     work.judge_tangents(several(derived(*arrays, *changes.values())), changes)
 
 
-def _compare(
-    work: Differences,
-    f: Function,
-    found: Sequence[Values],
-    arrays: list[Values],
-    names: Sequence[str],
-) -> None:
+def _compare(work: Differences, f: Function, found: Sequence[Values], names: Sequence[str]) -> None:
     positions = [each.name for each in f.inputs]
     for name, value in zip(names, found, strict=True):
-        work.judge(positions.index(name), value, allowed_error(arrays), SAMPLES)
+        work.judge(positions.index(name), value, work.allowed, SAMPLES)
 
 
 def _name(f: Function, what: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tilec.dtypes import F64, DType
@@ -15,7 +15,7 @@ from tilec.tensor.ir import (
     RandomValue,
     TensorType,
 )
-from tilec.tensor.scalar import Apply, IndexValue, Literal, Read, Scalar, cast
+from tilec.tensor.scalar import Apply, IndexValue, Literal, Read, Scalar, cast, walk
 
 
 def in_f64(program: Program) -> Program:
@@ -24,6 +24,21 @@ def in_f64(program: Program) -> Program:
     inputs = tuple(replace(item, type=_type(item.type)) for item in program.inputs)
     nodes = tuple(_node(node, lambda read: _read(read, kept)) for node in program.nodes)
     return replace(program, inputs=inputs, nodes=nodes)
+
+
+def floats(program: Program) -> frozenset[DType]:
+    """The float types that a program computes in, those of casts within an expression too."""
+    return frozenset(dtype for dtype in _dtypes(program) if dtype.is_float)
+
+
+def _dtypes(program: Program) -> Iterator[DType]:
+    for item in program.inputs:
+        yield item.type.dtype
+    for node in program.nodes:
+        yield node.type.dtype
+        if isinstance(node, (Contraction, Map)):
+            # A literal is f32 until it meets something wider: that rounds nothing.
+            yield from (part.dtype for part in walk(node.body) if not isinstance(part, Literal))
 
 
 def _dtype(dtype: DType) -> DType:
