@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,29 @@ from benchmarks.peers import NAMES, set_threads
 from tilec.target.cores import usable_cores
 
 EXIT_WRONG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The options that every set of a run shares."""
+
+    quick: bool
+    everything: bool
+    only: str | None
+    threads: int
+    names: str
+    plaidml: str | None
+
+    @property
+    def peers(self) -> list[str]:
+        return [name.strip() for name in self.names.split(",") if name.strip()]
+
+    def options(self) -> list[str]:
+        """What says the same on a command line."""
+        found = ["--threads", str(self.threads), "--peers", self.names]
+        found += ["--quick"] * self.quick + ["--all"] * self.everything
+        found += ["--only", self.only] if self.only is not None else []
+        return found + (["--plaidml", self.plaidml] if self.plaidml is not None else [])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +65,9 @@ def show() -> None:
 @click.option("--only", metavar="PATTERN", help="Rows whose name has this in it, or fits it.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each; default: all cores.")
 @click.option("--peers", default=",".join(NAMES), help="Which peers, by name; '' is none.")
+@click.option(
+    "--plaidml", metavar="PYTHON", help="The interpreter of an environment that has PlaidML 0.7."
+)
 @click.option("--json", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
 @click.option(
     "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw into this folder."
@@ -51,6 +79,7 @@ def run(
     only: str | None,
     threads: int | None,
     peers: str,
+    plaidml: str | None,
     to: Path | None,
     pictures: Path | None,
 ) -> None:
@@ -59,16 +88,12 @@ def run(
     Each set has a process of its own. The exit code is 1 when a result is wrong.
     """
     wanted = _names(names)
-    count = threads or usable_cores()
-    chosen = [name.strip() for name in peers.split(",") if name.strip()]
-    unknown = sorted(set(chosen) - set(NAMES))
+    how = _How(quick, everything, only, threads or usable_cores(), peers, plaidml)
+    unknown = sorted(set(how.peers) - set(NAMES))
     if unknown:
         raise click.UsageError(f"no peer is called {unknown[0]!r}; there are {', '.join(NAMES)}")
-    set_threads(count)
-    if len(wanted) > 1:
-        documents, code = _run_each(wanted, quick, everything, only, count, peers)
-    else:
-        documents, code = _run_one(wanted[0], quick, everything, only, count, chosen)
+    set_threads(how.threads)
+    documents, code = _run_each(wanted, how) if len(wanted) > 1 else _run_one(wanted[0], how)
     if to is not None:
         text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=1)
         to.write_text(text + "\n")
@@ -88,9 +113,7 @@ def _names(given: tuple[str, ...]) -> list[str]:
     return wanted
 
 
-def _run_one(
-    name: str, quick: bool, everything: bool, only: str | None, threads: int, peers: list[str]
-) -> tuple[list[dict[str, Any]], int]:
+def _run_one(name: str, how: _How) -> tuple[list[dict[str, Any]], int]:
     from benchmarks import report, sets
     from benchmarks.document import document
     from benchmarks.measure import QUICK, Plan
@@ -98,32 +121,26 @@ def _run_one(
     from benchmarks.session import Session
 
     chosen = sets.load(name)
-    cases, skipped = sets.choose(chosen, only=only, everything=everything, quick=quick)
+    cases, skipped = sets.choose(chosen, only=how.only, everything=how.everything, quick=how.quick)
     if not cases:
         raise click.UsageError(f"no row of {name} is left to measure")
-    found = find(peers, threads)
-    with report.progress() as tell:
-        session = Session(QUICK if quick else Plan(), threads, found, quick, tell)
+    with closing(find(how.peers, how.threads, how.plaidml)) as found, report.progress() as tell:
+        session = Session(QUICK if how.quick else Plan(), how.threads, found, how.quick, tell)
         result = session.run(chosen, cases, skipped)
-    made = document(result, found, threads, quick=quick)
+    made = document(result, found, how.threads, quick=how.quick)
     report.print_document(made)
     return [made], EXIT_WRONG if report.wrong(made) else 0
 
 
-def _run_each(
-    names: list[str], quick: bool, everything: bool, only: str | None, threads: int, peers: str
-) -> tuple[list[dict[str, Any]], int]:
+def _run_each(names: list[str], how: _How) -> tuple[list[dict[str, Any]], int]:
     """Each set in a fresh process, so that none inherits the memory or the threads of another."""
     documents: list[dict[str, Any]] = []
     code = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             file = Path(folder) / f"{name}.json"
-            options = ["--threads", str(threads), "--peers", peers, "--json", str(file)]
-            options += ["--quick"] * quick + ["--all"] * everything
-            options += ["--only", only] if only is not None else []
-            command = [sys.executable, "-m", "benchmarks", "run", name, *options]
-            finished = subprocess.run(command, check=False)
+            command = [sys.executable, "-m", "benchmarks", "run", name, *how.options()]
+            finished = subprocess.run([*command, "--json", str(file)], check=False)
             code = code or finished.returncode
             if file.exists():
                 documents.append(json.loads(file.read_text()))

@@ -80,10 +80,13 @@ class Work:
     Attributes:
         run: Computes once and returns when the result is complete.
         result: What the last run computed, in the layout of tilec's output.
+        seconds: Computes so many times and says the mean of the times, where that happens in
+            another process, which has a clock of its own.
     """
 
     run: Callable[[], object]
     result: Callable[[], Array]
+    seconds: Callable[[int], float] | None = None
 
 
 Maker = Callable[[Any, Inputs], Work]

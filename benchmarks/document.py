@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.limits import Limits
 from benchmarks.limits import as_json as limits_json
-from benchmarks.peers import PEERS, Found
+from benchmarks.peers import NAMES, Found
 from benchmarks.session import TILEC, RowResult, SetResult
 from benchmarks.statistic import geometric_mean
 from tilec.target.host import host
@@ -106,7 +106,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Geometric means, extremes, and tilec's worst rows."""
     own = [row for row in rows if TILEC in row["contenders"]]
     known = [row for row in own if row["best_ratio"] is not None]
-    names = [peer.name for peer in PEERS if any(peer.name in row["contenders"] for row in rows)]
+    names = [name for name in NAMES if any(name in row["contenders"] for row in rows)]
     compiled = [row["compile_seconds"] for row in own]
     by_ratio = sorted(known, key=lambda row: row["best_ratio"])
     by_fraction = sorted(own, key=_fraction)

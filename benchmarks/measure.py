@@ -16,6 +16,9 @@ from benchmarks.statistic import quantile, spread
 
 Clock = Callable[[], float]
 
+Timed = Callable[[int], float]
+"""Calls so many times, and says the mean of the seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -69,27 +72,27 @@ def nothing() -> None:
 
 
 def measure(
-    contenders: Mapping[str, Callable[[], object]],
+    contenders: Mapping[str, Timed],
     plan: Plan,
     between: Callable[[], object] = nothing,
 ) -> dict[str, Timing]:
     """Time each contender, all of them in turns; ``between`` is called before each turn."""
     calls: dict[str, int] = {}
     rounds: dict[str, int] = {}
-    for name, run in contenders.items():
-        run()  # the first call compiles and allocates
+    for name, sample in contenders.items():
+        sample(1)  # the first call compiles and allocates
         settle(plan)
-        run()
-        seconds = _sample(run, 1)
+        sample(1)
+        seconds = sample(1)
         calls[name] = max(1, round(plan.sample / max(seconds, 1e-9)))
         rounds[name] = plan.slow_rounds if seconds >= plan.slow else plan.rounds
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(plan.rounds):
-        for name, run in contenders.items():
+        for name, sample in contenders.items():
             if turn < rounds[name]:
                 settle(plan)
                 between()
-                samples[name] += _turn(run, calls[name], plan)
+                samples[name] += _turn(sample, calls[name], plan)
     return {name: timing(samples[name], calls[name]) for name in contenders}
 
 
@@ -125,20 +128,23 @@ def settle(
             return waited
 
 
-def _turn(run: Callable[[], object], calls: int, plan: Plan) -> list[float]:
-    # Workers are awake and caches filled after as many calls as make one sample.
-    for _ in range(calls):
-        run()
+def timed(run: Callable[[], object]) -> Timed:
+    """Times calls in this process."""
+
+    def seconds(calls: int) -> float:
+        numbers = range(calls)
+        begin = time.perf_counter()
+        for _ in numbers:
+            run()
+        return (time.perf_counter() - begin) / calls
+
+    return seconds
+
+
+def _turn(sample: Timed, calls: int, plan: Plan) -> list[float]:
+    sample(calls)  # workers are awake and caches filled after as many calls as make one sample
     found: list[float] = []
     end = time.perf_counter() + plan.turn
     while not found or time.perf_counter() < end:
-        found.append(_sample(run, calls))
+        found.append(sample(calls))
     return found
-
-
-def _sample(run: Callable[[], object], calls: int) -> float:
-    numbers = range(calls)
-    begin = time.perf_counter()
-    for _ in numbers:
-        run()
-    return (time.perf_counter() - begin) / calls

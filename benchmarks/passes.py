@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tilec
-from benchmarks.measure import QUICK, Plan, measure
+from benchmarks.measure import QUICK, Plan, measure, timed
 
 DENSE: Final = """function (A[M, K], B[K, N], V[N]) -> (R) {
   C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C + V); }"""
@@ -134,7 +134,7 @@ def worth(row: Row, plan: Plan) -> Worth:
     for name, disable in (("with", ()), ("without", (row.passes,))):
         compiled = function.compile(*passed, options=tilec.Options(disable=disable))
         out = compiled(*passed)
-        contenders[name] = partial(compiled, *passed, out=out)
+        contenders[name] = timed(partial(compiled, *passed, out=out))
     times = measure(contenders, plan)
     return Worth(row, times["with"].median, times["without"].median)
 

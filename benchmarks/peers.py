@@ -6,8 +6,11 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from benchmarks.case import Case, Inputs, Work
 
 INSTALL: Final = "pip install 'tilec[bench]'"
 
@@ -20,13 +23,23 @@ class Peer:
         name: As reports call it.
         module: What is imported and handed to a kind.
         what: One line for reports.
-        never: Why it cannot run in this process at all, or "".
     """
 
     name: str
     module: str
     what: str
-    never: str = ""
+
+
+class Outside(Protocol):
+    """A peer in a process of its own, which runs the Tile program itself."""
+
+    def prepare(self, case: Case, inputs: Inputs) -> Work:
+        """The case, ready to run."""
+        ...
+
+    def close(self) -> None:
+        """End the process."""
+        ...
 
 
 PEERS: Final = (
@@ -34,15 +47,9 @@ PEERS: Final = (
     Peer("torch", "torch", "PyTorch, eager, oneDNN with repacked weights and fused epilogues"),
     Peer("torch-compile", "torch", "torch.compile, weights frozen"),
     Peer("jax", "jax", "JAX, jit, CPU"),
-    Peer(
-        "plaidml",
-        "plaidml",
-        "PlaidML 0.7",
-        never="its wheel demands enum34, which breaks current Pythons, so it needs an environment "
-        "of its own; this command does not drive one yet",
-    ),
 )
-NAMES: Final = tuple(peer.name for peer in PEERS)
+PLAIDML: Final = "plaidml"
+NAMES: Final = (*(peer.name for peer in PEERS), PLAIDML)
 
 _THREAD_VARIABLES: Final = (
     "TILEC_NUM_THREADS",
@@ -58,7 +65,8 @@ class Found:
     """What looking for peers has found.
 
     Attributes:
-        modules: The peers that can run, with their modules.
+        modules: The peers that can run in this process, with their modules.
+        outside: Those that run in another.
         absent: The others, and the reason with the remedy.
         versions: Version of each library.
     """
@@ -66,6 +74,12 @@ class Found:
     modules: Mapping[str, Any]
     absent: Mapping[str, str]
     versions: Mapping[str, str]
+    outside: Mapping[str, Outside] = field(default_factory=dict[str, Outside])
+
+    def close(self) -> None:
+        """End the processes of peers outside."""
+        for peer in self.outside.values():
+            peer.close()
 
 
 def set_threads(threads: int) -> None:
@@ -78,17 +92,20 @@ def set_threads(threads: int) -> None:
     os.environ["TILEC_CACHE"] = "off"
 
 
-def find(wanted: Iterable[str], threads: int) -> Found:
-    """Import the peers that are wanted and present."""
+def find(wanted: Iterable[str], threads: int, plaidml: str | None = None) -> Found:
+    """Import the peers that are wanted and present.
+
+    Args:
+        wanted: Their names.
+        threads: Threads of each.
+        plaidml: An interpreter that has PlaidML.
+    """
     modules: dict[str, Any] = {}
     absent: dict[str, str] = {}
     versions: dict[str, str] = {}
     chosen = set(wanted)
     for peer in PEERS:
         if peer.name not in chosen:
-            continue
-        if peer.never:
-            absent[peer.name] = peer.never
             continue
         try:
             module: Any = importlib.import_module(peer.module)
@@ -104,4 +121,22 @@ def find(wanted: Iterable[str], threads: int) -> Found:
             continue
         modules[peer.name] = module
         versions[peer.module] = importlib.metadata.version(peer.module)
-    return Found(modules, absent, versions)
+    outside: dict[str, Outside] = {}
+    if PLAIDML in chosen:
+        try:
+            outside[PLAIDML] = _start_plaidml(plaidml, threads)
+            versions[PLAIDML] = "0.7"
+        except (RuntimeError, OSError) as error:
+            absent[PLAIDML] = str(error)
+    return Found(modules, absent, versions, outside)
+
+
+def _start_plaidml(python: str | None, threads: int) -> Outside:
+    if python is None:
+        raise RuntimeError(
+            "needs an environment of its own, whose interpreter --plaidml names; "
+            "docs/benchmarks.md says how to make one"
+        )
+    from benchmarks.plaidml_peer import PlaidML
+
+    return PlaidML(python, threads)

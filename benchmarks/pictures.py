@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import NAMES
 from benchmarks.plot import figure, save
 from benchmarks.session import TILEC
 
@@ -37,7 +37,7 @@ def draw(made: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _contenders(rows: list[dict[str, Any]]) -> list[str]:
-    names = (TILEC, *(peer.name for peer in PEERS))
+    names = (TILEC, *NAMES)
     return [name for name in names if any(name in row["contenders"] for row in rows)]
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import NAMES
 from benchmarks.session import TILEC, WRONG
 from benchmarks.sets import Set
 from tilec.cli.report import no_color
@@ -68,9 +68,7 @@ def wrong(made: dict[str, Any]) -> list[str]:
 
 
 def _table(made: dict[str, Any]) -> Table:
-    present = [
-        peer.name for peer in PEERS if any(peer.name in row["contenders"] for row in made["rows"])
-    ]
+    present = [name for name in NAMES if any(name in row["contenders"] for row in made["rows"])]
     table = Table(box=None, pad_edge=False, header_style="bold", row_styles=("", "dim"))
     table.add_column("row", no_wrap=True)
     for heading in ("time", "±", "GFLOP/s", "GB/s", "limit", "of"):

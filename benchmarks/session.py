@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 import tilec
 from benchmarks.case import Array, Case, Inputs, Work, aligned
 from benchmarks.limits import Limits, better, measure_limits, peak_meter
-from benchmarks.measure import Plan, Timing, measure
+from benchmarks.measure import Plan, Timing, measure, timed
 from benchmarks.peers import Found
 from benchmarks.sets import Set
 from benchmarks.statistic import spread
@@ -116,10 +116,12 @@ class Session:
         works: dict[str, Work] = {}
         failures: dict[str, str] = {}
         own = _Own()
-        makers: dict[str, Callable[[], Work]] = {TILEC: lambda: own.prepare(case, inputs)}
+        makers: dict[str, Callable[[], Work]] = {TILEC: partial(own.prepare, case, inputs)}
         for name, module in self.peers.modules.items():
             if name in case.peers:
-                makers[name] = _maker(case, name, module, inputs)
+                makers[name] = partial(case.peers[name], module, inputs)
+        for name, outside in self.peers.outside.items():
+            makers[name] = partial(outside.prepare, case, inputs)
         reference = case.reference(inputs)
         errors: dict[str, float] = {}
         for name, make in makers.items():
@@ -132,7 +134,7 @@ class Session:
                 works.pop(name, None)
                 failures[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         peaks: list[float] = []
-        runs = {name: work.run for name, work in works.items()}
+        runs = {name: work.seconds or timed(work.run) for name, work in works.items()}
         timings = measure(runs, self.plan, lambda: peaks.append(meter()))
         return RowResult(
             name=case.name,
@@ -173,10 +175,6 @@ class _Own:
         )
         out = aligned(case.output)
         return Work(lambda: executable(*passed, out=out), lambda: out)
-
-
-def _maker(case: Case, name: str, module: Any, inputs: Inputs) -> Callable[[], Work]:
-    return lambda: case.peers[name](module, inputs)
 
 
 def relative_error(result: Array, reference: Array) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from benchmarks.limits import Level, Limits, better, measure_limits
-from benchmarks.measure import Plan, measure, settle, timing
+from benchmarks.measure import Plan, measure, settle, timed, timing
 from benchmarks.statistic import Spread, geometric_mean, spread
 
 
@@ -45,7 +47,7 @@ def test_timing() -> None:
 def test_contenders_take_turns() -> None:
     seen: list[str] = []
     plan = Plan(rounds=3, turn=0.0, sample=0.0, pause=0.0)
-    found = measure({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, plan)
+    found = measure({name: timed(partial(seen.append, name)) for name in "ab"}, plan)
     # Three calls to get to know each, and then one to warm up and one that counts in each turn.
     assert seen == ["a"] * 3 + ["b"] * 3 + ["a", "a", "b", "b"] * 3
     assert found["a"].samples == found["b"].samples == 3
@@ -54,7 +56,13 @@ def test_contenders_take_turns() -> None:
 def test_slow_contenders_have_fewer_turns() -> None:
     calls: list[int] = []
     plan = Plan(rounds=5, slow_rounds=2, slow=0.0, turn=0.0, pause=0.0)
-    assert measure({"a": lambda: calls.append(1)}, plan)["a"].samples == 2
+    assert measure({"a": timed(lambda: calls.append(1))}, plan)["a"].samples == 2
+
+
+def test_contenders_with_a_clock_of_their_own() -> None:
+    plan = Plan(rounds=2, turn=0.0, sample=3e-4, pause=0.0)
+    found = measure({"a": lambda calls: 1e-4}, plan)["a"]
+    assert (found.median, found.calls, found.samples) == (1e-4, 3, 2)
 
 
 class Workers:
