@@ -11,6 +11,7 @@ import ctypes
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from string import Template
 from typing import Final, cast
 
 import numpy as np
@@ -33,17 +34,18 @@ _CHAINS: Final = (8, 10, 12, 16, 24)
 
 _ATTRIBUTES: Final = '"prefer-vector-width"="512" "min-legal-vector-width"="512"'
 
-# Context: at 0 repetitions, 8 lines per slice, 16 base, 32 distance of the arrays, and from 128 on
-# a line for each worker, where results go that nobody reads.
-_READ: Final = """
-define void @read(ptr %context, i64 %begin, i64 %end, i32 %worker) $attributes {
+# A region that goes over its slices of memory again and again. Context: at 0 repetitions, 8 lines
+# per slice, 16 base, 32 distance of the arrays, and from 128 on a line for each worker, where
+# results go that nobody reads.
+_SWEEP: Final = """
+define void @$name(ptr %context, i64 %begin, i64 %end, i32 %worker) $attributes {
 entry:
   %repeats = load i64, ptr %context, align 8
   %lines.at = getelementptr i8, ptr %context, i64 8
   %lines = load i64, ptr %lines.at, align 8
   %base.at = getelementptr i8, ptr %context, i64 16
   %base = load ptr, ptr %base.at, align 8
-  %sinks = getelementptr i8, ptr %context, i64 128
+$setup
   br label %slice
 slice:
   %s = phi i64 [ %begin, %entry ], [ %s.next, %next ]
@@ -54,16 +56,12 @@ again:
   br label %loop
 loop:
   %i = phi i64 [ 0, %again ], [ %i.next, %loop ]
-$accumulators
-  %line = add i64 %first, %i
-$loads
-  %i.next = add i64 %i, $unroll
+$body
+  %i.next = add i64 %i, $step
   %more = icmp slt i64 %i.next, %lines
   br i1 %more, label %loop, label %repeated
 repeated:
-$combined
-  %sink = getelementptr <16 x i32>, ptr %sinks, i32 %worker
-  store <16 x i32> %c$last, ptr %sink, align 4
+$finish
   call void asm sideeffect "", "~{memory}"()
   %r.next = add i64 %r, 1
   %r.more = icmp slt i64 %r.next, %repeats
@@ -77,51 +75,22 @@ done:
 }
 """
 
-_TRIAD: Final = """
-define void @triad(ptr %context, i64 %begin, i64 %end, i32 %worker) $attributes {
-entry:
-  %repeats = load i64, ptr %context, align 8
-  %lines.at = getelementptr i8, ptr %context, i64 8
-  %lines = load i64, ptr %lines.at, align 8
-  %base.at = getelementptr i8, ptr %context, i64 16
-  %a = load ptr, ptr %base.at, align 8
+_TRIAD_SETUP: Final = """
   %distance.at = getelementptr i8, ptr %context, i64 32
   %distance = load i64, ptr %distance.at, align 8
-  %b = getelementptr i8, ptr %a, i64 %distance
+  %b = getelementptr i8, ptr %base, i64 %distance
   %c = getelementptr i8, ptr %b, i64 %distance
-  br label %slice
-slice:
-  %s = phi i64 [ %begin, %entry ], [ %s.next, %next ]
-  %first = mul i64 %s, %lines
-  br label %again
-again:
-  %r = phi i64 [ 0, %slice ], [ %r.next, %repeated ]
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %again ], [ %i.next, %loop ]
+"""
+
+_TRIAD_BODY: Final = """
   %line = add i64 %first, %i
-  %a.at = getelementptr <16 x float>, ptr %a, i64 %line
+  %a.at = getelementptr <16 x float>, ptr %base, i64 %line
   %b.at = getelementptr <16 x float>, ptr %b, i64 %line
   %c.at = getelementptr <16 x float>, ptr %c, i64 %line
   %x = load <16 x float>, ptr %b.at, align 64
   %y = load <16 x float>, ptr %c.at, align 64
   %sum = fadd <16 x float> %x, %y
   store <16 x float> %sum, ptr %a.at, align 64
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i.next, %lines
-  br i1 %more, label %loop, label %repeated
-repeated:
-  call void asm sideeffect "", "~{memory}"()
-  %r.next = add i64 %r, 1
-  %r.more = icmp slt i64 %r.next, %repeats
-  br i1 %r.more, label %again, label %next
-next:
-  %s.next = add i64 %s, 1
-  %s.more = icmp slt i64 %s.next, %end
-  br i1 %s.more, label %slice, label %done
-done:
-  ret void
-}
 """
 
 
@@ -341,25 +310,27 @@ def _read_text() -> str:
     combined = [
         f"  %c{n} = or {vector} {f'%c{n - 1}' if n else 'zeroinitializer'}, %b{n}" for n in numbers
     ]
-    return _filled(
-        _READ,
-        accumulators="\n".join(accumulators),
-        loads="\n".join(loads),
-        combined="\n".join(combined),
-        last=str(_UNROLL - 1),
-        unroll=str(_UNROLL),
-        attributes=_ATTRIBUTES,
+    kept = [
+        f"  %sink = getelementptr {vector}, ptr %sinks, i32 %worker",
+        f"  store {vector} %c{_UNROLL - 1}, ptr %sink, align 4",
+    ]
+    return _sweep(
+        "read",
+        "  %sinks = getelementptr i8, ptr %context, i64 128",
+        "\n".join([*accumulators, "  %line = add i64 %first, %i", *loads]),
+        "\n".join([*combined, *kept]),
+        _UNROLL,
     )
 
 
 def _triad_text() -> str:
-    return _filled(_TRIAD, attributes=_ATTRIBUTES)
+    return _sweep("triad", _TRIAD_SETUP, _TRIAD_BODY, "", 1)
 
 
-def _filled(text: str, **values: str) -> str:
-    for name, value in values.items():
-        text = text.replace(f"${name}", value)
-    return text
+def _sweep(name: str, setup: str, body: str, finish: str, step: int) -> str:
+    return Template(_SWEEP).substitute(
+        name=name, setup=setup, body=body, finish=finish, step=step, attributes=_ATTRIBUTES
+    )
 
 
 def as_json(limits: Limits) -> dict[str, object]:

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import tilec
-from tilec.cli.program import read_source
+from tilec.cli.program import read_source, size_options
 from tilec.cli.report import print_error, print_lint
 from tilec.cli.specs import ShapeOption, inputs_from_options, parse_numbers, parse_shapes
 from tilec.errors import GradientError, TilecError, UserError
@@ -27,20 +27,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE | -]...")
 @click.option("-e", "--expression", metavar="TEXT", help="The program itself, instead of a file.")
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=SIZES:DTYPE",
-    help="Sizes of an input, as for 'tilec compile'. With them more can be found.",
-)
-@click.option(
-    "--set",
-    "numbers",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="The value of a scalar input that the program uses as a size.",
-)
+@size_options
 @click.option(
     "--function",
     "function_name",

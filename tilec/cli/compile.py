@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 import tilec
-from tilec.cli.program import complete_stage, program_options, read_source, target_option
+from tilec.cli.program import (
+    complete_stage,
+    program_options,
+    read_source,
+    size_options,
+    target_option,
+)
 from tilec.cli.report import print_code, print_table
 from tilec.cli.specs import inputs_from_options, parse_numbers, parse_shapes
 from tilec.errors import TargetError
@@ -30,22 +36,7 @@ _LEXERS = {"tile": "tile", "llvm": "llvm", "asm": "gas", "opencl": "c", "python"
 @click.command("compile")
 @click.argument("file", required=False, type=click.Path(), metavar="[FILE | -]")
 @program_options
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=SIZES:DTYPE",
-    help="Sizes and dtype of an input, e.g. A=1024x1024:f32, or S=:f32 for a scalar. Once per "
-    "input; an input whose sizes follow from the others may be left out. The dtype is f32 unless "
-    "the program or this says otherwise.",
-)
-@click.option(
-    "--set",
-    "numbers",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="The value of a scalar input that the program uses as a size.",
-)
+@size_options
 @target_option
 @click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU to compile for.")
 @click.option(

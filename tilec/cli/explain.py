@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 import tilec
-from tilec.cli.program import program_options, read_source, target_option
+from tilec.cli.program import program_options, read_source, size_options, target_option
 from tilec.cli.specs import inputs_from_options, parse_numbers, parse_shapes
 from tilec.options import read_environment
 from tilec.version import __version__
@@ -17,20 +17,7 @@ from tilec.version import __version__
 @click.command("explain")
 @click.argument("file", required=False, type=click.Path(), metavar="[FILE | -]")
 @program_options
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=SIZES:DTYPE",
-    help="Sizes and dtype of an input, as for 'tilec compile'.",
-)
-@click.option(
-    "--set",
-    "numbers",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="The value of a scalar input that the program uses as a size.",
-)
+@size_options
 @target_option
 @click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU; nothing runs then.")
 @click.option("--schedule", metavar="TEXT", help="A schedule instead of the chosen one.")

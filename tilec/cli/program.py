@@ -28,6 +28,26 @@ def program_options(command: _Command) -> _Command:
     )(command)
 
 
+def size_options(command: _Command) -> _Command:
+    """Adds ``--shape NAME=SIZES:DTYPE`` and ``--set NAME=NUMBER``, both as often as wanted."""
+    command = click.option(
+        "--set",
+        "numbers",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        help="The value of a scalar input that the program uses as a size.",
+    )(command)
+    return click.option(
+        "--shape",
+        "shapes",
+        multiple=True,
+        metavar="NAME=SIZES:DTYPE",
+        help="Sizes and dtype of an input, e.g. A=1024x1024:f32, or S=:f32 for a scalar. Once per "
+        "input; an input whose sizes follow from the others may be left out. The dtype is f32 "
+        "unless the program or this says otherwise.",
+    )(command)
+
+
 def target_option(command: _Command) -> _Command:
     """Adds ``--target NAME``."""
     return click.option(
