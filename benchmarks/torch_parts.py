@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 
@@ -27,6 +28,20 @@ def frozen(
             return compiled(x)
 
     return call
+
+
+def compiled_convolution(
+    torch: Any, x: Any, weights: Any, bias: Any, stride: int, pads: tuple[int, int], groups: int,
+    relu: bool,
+) -> Callable[[], Any]:  # fmt: skip
+    """A convolution with its epilogue, compiled with frozen weights."""
+
+    def layer(x: Any, own: dict[str, Any]) -> Any:
+        out = torch.conv2d(x, own["weights"], own.get("bias"), stride, pads, 1, groups)
+        return torch.relu(out) if relu else out
+
+    known = {"weights": weights} if bias is None else {"weights": weights, "bias": bias}
+    return partial(frozen(torch, layer, known), x)
 
 
 def convolution(

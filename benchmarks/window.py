@@ -62,6 +62,13 @@ def padded(x: Array, windows: Mapping[int, Window]) -> Array:
     return np.pad(x, widths)
 
 
+def label(row: Row, channels: str, rows: Window, columns: Window) -> str:
+    """What tells a convolution from others of its set."""
+    size = f"{rows.size}x{columns.size} {channels} {rows.taps}x{columns.taps}"
+    size += f"/{rows.stride}" if rows.stride > 1 else ""
+    return f"{row.text('name', '')} {size}".strip()
+
+
 def convolve(x: Array, k: Array, rows: Window, columns: Window) -> Array:
     """float64 convolution of ``x[n, h, w, g, c]`` with ``k[i, j, g, c, f]``, one tap at a time."""
     wide = padded(x.astype(np.float64), {1: rows, 2: columns})

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Array, Case, Inputs, Row, RowError, Shape, Work
-from benchmarks.torch_parts import convolution, frozen
-from benchmarks.window import convolve, padded, window
+from benchmarks.torch_parts import compiled_convolution, convolution
+from benchmarks.window import convolve, label, padded, window
 
 
 def case(row: Row) -> Case:
@@ -110,13 +110,8 @@ def case(row: Row) -> Case:
 
     def with_torch_compile(torch: Any, inputs: Inputs) -> Work:
         x, k, b, pads = torch_tensors(torch, inputs)
-
-        def layer(x: Any, own: dict[str, Any]) -> Any:
-            out = torch.conv2d(x, own["k"], own.get("b"), rows.stride, pads, 1, groups)
-            return torch.relu(out) if relu else out
-
-        call = frozen(torch, layer, {"k": k, "b": b} if bias else {"k": k})
-        return Work(lambda: call(x), lambda: as_stored(call(x).numpy()))
+        call = compiled_convolution(torch, x, k, b, rows.stride, pads, groups, relu)
+        return Work(call, lambda: as_stored(call().numpy()))
 
     def with_jax(jax: Any, inputs: Inputs) -> Work:
         x = logical(inputs["X"], "nhwgc").reshape(n, rows.size, columns.size, ci)
@@ -149,11 +144,8 @@ def case(row: Row) -> Case:
             out = out + inputs["B"]
         return np.maximum(out, 0) if relu else out
 
-    size = f"{rows.size}x{columns.size} {ci}>{co} {rows.taps}x{columns.taps}"
-    size += f"/{rows.stride}" if rows.stride > 1 else ""
-    label = row.text("name", "")
     return Case(
-        name=f"{label} {size}" if label else size,
+        name=label(row, f"{ci}>{co}", rows, columns),
         program=f"function ({header}) -> ({result}) {{\n{body}}}",
         shapes=shapes,
         output=shape("nyxgf"),
