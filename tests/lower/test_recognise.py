@@ -51,7 +51,7 @@ def test_factors_are_grouped_by_what_they_move_along() -> None:
     problem = found(text, F32, {"A": (6, 7), "B": (7, 8), "S": (8,), "T": (7,)})
     assert isinstance(problem, Product)
     assert len(problem.factors) == 4
-    moving, still = problem.split("j")
+    moving, still = problem.split("j", None)
     assert (len(moving.forms), len(still.forms)) == (2, 2)
     assert moving.moves("j")
     assert not still.moves("j")

@@ -68,19 +68,21 @@ def products(draw: st.DrawFn) -> Program:
 
     middle = list(outputs[:-1])
     batch = [i for i in middle if draw(st.integers(0, 4)) == 0]
-    body: Scalar = operand("A", [*middle, *reductions])
+    along = [vector] * (draw(st.integers(0, 3)) == 0)  # rows that differ between the lanes
+    body: Scalar = operand("A", [*middle, *along, *reductions])
     other = operand("B", [vector, *batch, *reductions])
     body = Apply("mul", (body, other), F64)
     if draw(st.booleans()):
         extra = draw(st.lists(st.sampled_from(outputs + reductions), max_size=2, unique=True))
         body = Apply("mul", (operand("E", extra), body), F64)
-    shape = tuple(extents[i] for i in outputs)
+    stored = draw(st.sampled_from([outputs, outputs, outputs[::-1]]))
+    shape = tuple(extents[i] for i in stored)
     node = Contraction(
         "O",
         TensorType(F64, shape),
-        tuple(outputs + reductions),
+        tuple(stored + reductions),
         Aggregation.SUM,
-        tuple(map(Affine.index, outputs)),
+        tuple(map(Affine.index, stored)),
         body,
     )
     return Program("p", tuple(inputs), (node,), (Output("O", "O"),))

@@ -53,6 +53,7 @@ def cases(draw: st.DrawFn) -> tuple[Program, Tiled]:
         panel_block=draw(st.sampled_from([0, 0, 1, 2, 3, 9])),
         tasks=1 if parallel is None else draw(st.integers(1, 4)),
         parallel=parallel,
+        turn=draw(st.sampled_from([None, None, None, *outputs])),
     )
     return program, plan
 

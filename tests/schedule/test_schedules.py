@@ -74,7 +74,7 @@ def test_the_chosen_schedule_is_a_value() -> None:
     ("schedule", "reason"),
     [
         ("tile i=4 x=2x16", "there is no output loop x; the output loops are i, j"),
-        ("tile j=4 i=2x16", "the output does not have unit stride along i"),
+        ("tile j=4 i=2x16", "the operand along i does not have unit stride"),
         ("tile i=30 j=2x16", "30 rows and 2 vectors needs 63 registers, but there are 32"),
         ("tile i=41 j=1x2", "the tile has 41 rows, but the loop i has 40"),
         ("tile -=2 j=1x16", "the tile has 2 rows, but without a row loop there is 1"),

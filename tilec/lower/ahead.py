@@ -28,7 +28,6 @@ from tilec.schedule.product import Product
 from tilec.schedule.values import Schedule, Tiled
 from tilec.target.core import Core
 from tilec.tensor.affine import Affine
-from tilec.tensor.forms import Axis
 from tilec.tensor.ir import Aggregation, Contraction, Input, Program, TensorType
 from tilec.tensor.scalar import Read, at_indices, reads
 from tilec.tensor.size import concrete
@@ -123,31 +122,33 @@ def _pack(
     else:
         why = illegal(problem, wanted, core, ahead=True, workspace_bytes=workspace_bytes)
         plan = why or wanted
-    if isinstance(plan, str) or plan.row is None or not _is_constant(problem, plan, constants):
+    if isinstance(plan, str) or plan.row is None:
         return None
-    return _packing(node, pieces[0], plan)
+    tensor = _constant(problem, plan, constants)
+    return None if tensor is None else _packing(node, pieces[0], plan, tensor)
 
 
-def _is_constant(problem: Product, plan: Tiled, constants: AbstractSet[str]) -> bool:
-    """Whether the vector operand is one constant, the same for all other outputs."""
-    operand, _ = problem.split(plan.vector)
+def _constant(problem: Product, plan: Tiled, constants: AbstractSet[str]) -> str | None:
+    """The constant that is the whole moving operand, the same for all other outputs."""
+    operand, _ = problem.split(plan.vector, plan.row)
     if not isinstance(operand.body, Read) or operand.body.tensor not in constants:
-        return False
+        return None
     if operand.body.dtype != problem.dtype:
-        return False
+        return None
     others = [axis.name for axis in problem.axes if axis.name != plan.vector]
-    return not any(operand.moves(name) for name in others)
+    return None if any(operand.moves(name) for name in others) else operand.body.tensor
 
 
-def _packing(node: Contraction, piece: Piece, plan: Tiled) -> Contraction | None:
+def _packing(node: Contraction, piece: Piece, plan: Tiled, tensor: str) -> Contraction | None:
     """The contraction that makes the panels; None when the vector loop was merged from several."""
     if all(axis.name != plan.vector for axis in piece.axes):
         return None
     vector = next(axis for axis in piece.axes if axis.name == plan.vector)
     part = piece.parts[0]
-    read = next((r for r in reads(part.body) if _moves(r, vector)), None)
-    if read is None:
+    found = [read for read in reads(part.body) if read.tensor == tensor]
+    if len(found) != 1:
         return None
+    (read,) = found
     width = plan.lanes * plan.vectors
     column = Affine(((LANE, Fraction(1)), (PANEL, Fraction(width))), Fraction(vector.low))
     steps = {axis.name: Affine.index(axis.name) + Affine.number(axis.low) for axis in part.axes}
@@ -162,7 +163,3 @@ def _packing(node: Contraction, piece: Piece, plan: Tiled) -> Contraction | None
         body=at_indices(read, {vector.name: column, **steps}),
         span=node.span,
     )
-
-
-def _moves(read: Read, axis: Axis) -> bool:
-    return any(axis.name in form.indices for form in read.access)

@@ -1,7 +1,8 @@
 """Sums of products around a register tile, after Goto and van de Geijn (2008).
 
 A tile of ``rows`` x ``vectors`` registers accumulates over the reduction loops; each step loads
-``vectors`` vectors of one operand and broadcasts ``rows`` scalars of the other. Operands are packed
+``vectors`` vectors of one operand and broadcasts ``rows`` scalars of the other, or loads vectors
+of it, too, where it moves along both loops. Operands are packed
 into panels where that pays; tiles at the edges are written for their own size, so that no inner
 loop holds a guard. Where a constraint couples the row loop with a reduction loop (the padding of a
 convolution), the tiles that touch the border unroll that reduction loop and leave out the rows
@@ -43,6 +44,7 @@ from tilec.lower.panels import LINE_BYTES, Packer, Steps
 from tilec.lower.pieces import Part
 from tilec.lower.special import Body
 from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.schedule.legal import copies_vectors
@@ -121,6 +123,7 @@ class TileWriter:
     panels: Packer = field(init=False)
     moving_value: Expr = field(init=False)
     still_value: Expr = field(init=False)
+    turn: Turn | None = field(init=False)
     written: int = 0
 
     def __post_init__(self) -> None:
@@ -128,9 +131,12 @@ class TileWriter:
         axes = {axis.name: axis for axis in problem.axes}
         self.vector = axes[plan.vector]
         self.row = Axis(".row", 0, 1) if plan.row is None else axes[plan.row]
-        self.moving, self.still = problem.split(plan.vector)
+        self.moving, self.still = problem.split(plan.vector, plan.row)
         self.moving_value = translate(self.moving.body, self.places)
         self.still_value = translate(self.still.body, self.places)
+        self.turn = None
+        if plan.turn is not None:
+            self.turn = Turn(axes[plan.turn], plan.turn == plan.row, plan.lanes)
         inner = problem.reductions[-1].extent
         self.steps = Steps(problem.reductions, min(plan.reduce_block or inner, inner))
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
@@ -151,16 +157,23 @@ class TileWriter:
 
     def body(self) -> Body:
         """The statements, scratch buffers and schedule line."""
-        tiled = (self.plan.vector, self.plan.row)
+        tiled = (self.plan.vector, self.plan.row, self.plan.turn)
         others = [axis for axis in self.problem.axes if axis.name not in tiled]
         batch = [axis for axis in others if self.moving.moves(axis.name)]
         free = [axis for axis in others if axis not in batch]
         stmts = self._tasks(free)
+        if self.turn is not None and self._turns_panels:
+            stmts = self.turn.blocks(stmts)
         for axis in reversed(batch):
             kind = LoopKind.PARALLEL if axis.name == self.plan.parallel else LoopKind.SERIAL
             low, high = build.const(axis.low), build.const(axis.high)
             stmts = [For(axis.name, low, high, tuple(stmts), kind=kind)]
         return Body(tuple(stmts), tuple(self.locals), (str(self.plan),), self.plan.lanes)
+
+    @property
+    def _turns_panels(self) -> bool:
+        """Whether the vectors that are read differ from block to block of the turned loop."""
+        return self.plan.turn is not None and self.moving.moves(self.plan.turn)
 
     # Tasks: which part of which loop a thread takes.
 
@@ -236,6 +249,12 @@ class TileWriter:
             stmts += self._over_free(free, ranges, self._packed_rows(runs, panels, ranges, first))
             return self._blocks(stmts)
 
+        # Panels of a still operand that moves along them lie side by side: one free loop at a time.
+        apart = self.still.moves(self.plan.vector) and (
+            self.plan.ahead or not self.plan.pack_vector
+        )
+        inside, outside = ([], free) if apart else (free, [])
+
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
             if self.plan.pack_vector and not self.plan.ahead:
@@ -247,11 +266,11 @@ class TileWriter:
                 tiles += self._over_tiles(
                     run,
                     ranges,
-                    lambda tile: self._packing(replace(tile, width=width), free, ranges),
+                    lambda tile: self._packing(replace(tile, width=width), inside, ranges),
                 )
-            return self._blocks([*inner, *self._over_free(free, ranges, tiles)])
+            return self._blocks([*inner, *self._over_free(inside, ranges, tiles)])
 
-        return self._over_panels(panels, panel)
+        return self._over_free(outside, ranges, self._over_panels(panels, panel))
 
     def _panel_blocks(
         self,
@@ -338,7 +357,7 @@ class TileWriter:
         """
         plan = self.plan
         packs = plan.pack_vector and not (plan.ahead or plan.pack_row or plan.panel_block)
-        return packs and copies_vectors(self.problem, plan.vector)
+        return packs and copies_vectors(self.problem, plan.vector, plan.row)
 
     def _over_tiles(
         self, run: Run, ranges: dict[str, tuple[Expr, Expr]], visit: Visit
@@ -456,9 +475,30 @@ class TileWriter:
         elif first_panel is not None:
             slot = build.sub(build.var(".panel"), first_panel)
         if tile.run.border:
-            return [*begin, *self._border(tile, acc, position, slot), *ends]
-        rows = tuple(range(tile.run.size))
-        return [*begin, *self._multiply(tile, acc, rows, position, slot), *ends]
+            sums = [*begin, *self._border(tile, acc, position, slot)]
+        else:
+            rows = tuple(range(tile.run.size))
+            sums = [*begin, *self._multiply(tile, acc, rows, position, slot)]
+        if self.turn is None:
+            return [*sums, *ends]
+        return self._turned(self.turn, tile, acc, sums, position)
+
+    def _turned(
+        self, turn: Turn, tile: Tile, acc: Buffer, sums: list[Stmt], position: dict[str, Expr]
+    ) -> list[Stmt]:
+        """A tile whose results are kept until those of a block of the turned loop are there."""
+        problem, lanes, size = self.problem, self.plan.lanes, tile.run.size
+        vectors = -(-tile.width // lanes)
+        shape = (size, vectors * lanes)
+        self._scratch(SCRATCH, turn.elems(problem, *shape))
+        for r, j in product(range(size), range(vectors)):
+            at = turn.kept(problem, *shape, build.const(r), build.const(j * lanes))
+            value = Load(acc.name, build.const(r * vectors + j), acc.type)
+            sums.append(Store(SCRATCH, at, value))
+        stmts = turn.store(
+            problem, self.places, self.output, sums, position, self.row.name, *shape, tile.width
+        )
+        return stmts if self._turns_panels else turn.blocks(stmts)
 
     def _finished(self, value: Load, tile: Tile, r: int, j: int, mask: Expr | None) -> Expr:
         """What is stored for a finished sum: rounded, then the epilogue."""
@@ -536,17 +576,15 @@ class TileWriter:
                 if not self.plan.pack_vector:
                     body += self._fetch(j, tile.width, known)
                 body.append(Let(held, self._vector_value(j, tile.width, known, slot)))
+        differ = self.still.moves(self.plan.vector)
         for r in rows:
-            body.append(
-                Let(
-                    Var(f".a{r}{label}", acc.type), Splat(self._row_value(r, tile, known), acc.type)
-                )
-            )
             for j in range(vectors):
+                a = Var(f".a{r}.{j}{label}" if differ else f".a{r}{label}", acc.type)
+                if differ or j == 0:
+                    body.append(Let(a, self._row_value(r, j, tile, known)))
                 at = build.const(r * vectors + j)
-                pair = (Var(f".a{r}{label}", acc.type), Var(f".b{j}{label}", acc.type))
-                sums = Load(acc.name, at, acc.type)
-                body.append(Store(acc.name, at, Apply("fma", (*pair, sums), acc.type)))
+                terms = (a, Var(f".b{j}{label}", acc.type), Load(acc.name, at, acc.type))
+                body.append(Store(acc.name, at, Apply("fma", terms, acc.type)))
         free = [axis for axis in self.problem.reductions if axis.name not in known]
         forms = tuple(f for f in self.problem.constraints if not f.coefficient(self.row.name))
         bounds, guards, hoisted = place_constraints(
@@ -597,13 +635,18 @@ class TileWriter:
         index = build.add(substitute(loaded.index, known), build.const(j * lanes))
         return Load(loaded.buffer, index, kind, 1, _mask(width - j * lanes, lanes))
 
-    def _row_value(self, r: int, tile: Tile, known: dict[str, Expr]) -> Expr:
-        dtype = self.problem.dtype
+    def _row_value(self, r: int, j: int, tile: Tile, known: dict[str, Expr]) -> Expr:
+        """The still operand of one row, in the lanes of vector ``j``."""
+        lanes = self.plan.lanes
+        kind = VType(self.problem.dtype, lanes)
         if self.plan.pack_row:
-            return substitute(self._row_packer(tile.run).load(tile.slot, r, 1), known)
-        row = self.row.name
-        moved = {**known, row: build.add(tile.top, build.const(r))}
-        return convert(substitute(self.still_value, moved), dtype)
+            packed = self._row_packer(tile.run).load(tile.slot, r, 1)
+            return Splat(substitute(packed, known), kind)
+        at = {**known, self.row.name: build.add(tile.top, build.const(r))}
+        start = build.add(at.pop(self.plan.vector), build.const(j * lanes))
+        value = convert(substitute(self.still_value, at), kind.dtype)
+        mask = _mask(tile.width - j * lanes, lanes)
+        return widen(value, self.plan.vector, start, lanes, mask, {})
 
     def _row_packer(self, run: Run) -> Packer:
         strided = self.still.steps(self.row.name) != (1,)

@@ -32,4 +32,17 @@ def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
         total += min(max(plan.row_block, plan.rows) or 1, extents[plan.row] + plan.rows) * row
         if not plan.row_block:
             total += max(0, extents[plan.row] - plan.rows) * row
+    if plan.turn is not None:
+        is_row = plan.turn == plan.row
+        count, each = (plan.rows, width) if is_row else (plan.lanes, plan.rows * width)
+        total += count * turn_distance(each, dtype) * dtype
     return total * (1 if plan.parallel is None else threads)
+
+
+def turn_distance(elems: int, size: int) -> int:
+    """Elements between iterations whose results are turned.
+
+    They are an odd number of cache lines, so that lanes of one place do not fall into one set.
+    """
+    lines = -(-elems * size // LINE_BYTES) | 1
+    return lines * LINE_BYTES // size

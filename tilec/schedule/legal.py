@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from tilec.schedule.footprint import scratch_bytes
-from tilec.schedule.product import Operand, Product
+from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
 from tilec.tensor.forms import Axis
@@ -48,32 +48,24 @@ def illegal_sizes(
         _illegal_tile(problem, plan, core)
         or _illegal_packing(problem, plan, ahead)
         or _illegal_blocks(problem, plan)
+        or _illegal_turn(problem, plan)
         or _illegal_workspace(problem, plan, core, workspace_bytes)
     )
 
 
-def illegal_vector(problem: Product, axis: Axis) -> str | None:
-    """Why an output loop cannot become lanes."""
-    name = axis.name
-    if problem.store.coefficient(name) != 1:
-        return f"the output does not have unit stride along {name}"
-    moving = [factor for factor in problem.factors if factor.moves(name)]
+def illegal_pair(problem: Product, vector: str, row: str | None) -> str | None:
+    """Why two output loops cannot be the lanes and the rows of a tile."""
+    if row == vector:
+        return f"{row} is both loops of the tile"
+    moving = [factor for factor in problem.factors if factor.moves(vector)]
     if not moving:
-        return f"no factor moves along {name}"
-    if len(moving) == len(problem.factors):
-        return f"every factor moves along {name}"
-    return None
-
-
-def illegal_row(problem: Product, vector: Axis, row: Axis, moving: Operand) -> str | None:
-    """Why an output loop cannot be unrolled beside the vector loop."""
-    _, still = problem.split(vector.name)
-    if row.name == vector.name:
-        return f"{row.name} is both loops of the tile"
-    if moving.moves(row.name):
-        return f"the operand along {vector.name} moves along {row.name}, too"
-    if not still.moves(row.name):
-        return f"no operand moves along {row.name} alone"
+        return f"no factor moves along {vector}"
+    if row is None:
+        return f"every factor moves along {vector}" if len(moving) == len(problem.factors) else None
+    if not any(factor.moves(row) for factor in problem.factors):
+        return f"no operand moves along {row}"
+    if not any(problem.is_shared(factor, vector, row) for factor in problem.factors):
+        return f"the operand along {vector} moves along {row}, too"
     return None
 
 
@@ -101,15 +93,12 @@ def _illegal_loops(problem: Product, plan: Tiled) -> str | None:
     axes = {axis.name: axis for axis in problem.axes}
     if not problem.reductions:
         return "there is no reduction loop"
-    for name in (plan.vector, plan.row, plan.parallel):
+    for name in (plan.vector, plan.row, plan.parallel, plan.turn):
         if name is not None and name not in axes:
             known = ", ".join(axes)
             return f"there is no output loop {name}; the output loops are {known}"
     vector, row = axes[plan.vector], None if plan.row is None else axes[plan.row]
-    reason = illegal_vector(problem, vector)
-    if reason is None and row is not None:
-        moving, _ = problem.split(vector.name)
-        reason = illegal_row(problem, vector, row, moving)
+    reason = illegal_pair(problem, plan.vector, plan.row)
     return reason or illegal_constraints(problem, vector, row)
 
 
@@ -133,7 +122,7 @@ def _illegal_tile(problem: Product, plan: Tiled, core: Core) -> str | None:
 
 
 def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
-    moving, _ = problem.split(plan.vector)
+    moving, still = problem.split(plan.vector, plan.row)
     if not plan.pack_vector:
         if not moving.is_read:
             return f"the operand along {plan.vector} has arithmetic, so it has to be packed"
@@ -147,6 +136,8 @@ def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
         return f"the operand along {plan.vector} is no constant that could be packed ahead"
     if plan.pack_row and plan.row is None:
         return "there is no row loop to pack"
+    if plan.pack_row and still.moves(plan.vector):
+        return f"rows along {plan.row} differ along {plan.vector}, so that they cannot be packed"
     if plan.pack_row and problem.constraints:
         return f"rows along {plan.row} cannot be packed where constraints leave points out"
     return None
@@ -183,20 +174,35 @@ def _illegal_panels(problem: Product, plan: Tiled) -> str | None:
             f"a panel block is of panels along {plan.vector} that are packed during the call, "
             "while rows stay where they lie"
         )
-    if not copies_vectors(problem, plan.vector):
+    if not copies_vectors(problem, plan.vector, plan.row):
         return f"panels along {plan.vector} are not packed by whole vectors, so not together"
     return None
 
 
-def copies_vectors(problem: Product, vector: str) -> bool:
+def copies_vectors(problem: Product, vector: str, row: str | None) -> bool:
     """Whether packing moves whole vectors: one array without arithmetic, lanes side by side."""
-    moving, _ = problem.split(vector)
+    moving, _ = problem.split(vector, row)
     return (
         not problem.constraints
         and isinstance(moving.body, Read)
         and moving.body.dtype == problem.dtype
         and moving.steps(vector) == (1,)
     )
+
+
+def _illegal_turn(problem: Product, plan: Tiled) -> str | None:
+    if plan.turn is None:
+        return None
+    moving, _ = problem.split(plan.vector, plan.row)
+    if problem.store.coefficient(plan.turn) != 1 or plan.turn == plan.vector:
+        return f"results are turned to a loop of unit stride, which {plan.turn} is not"
+    if plan.parallel == plan.turn:
+        return f"{plan.turn}, to which results are turned, cannot be divided"
+    if plan.reduce_block or plan.panel_block or plan.pack_row:
+        return "results of whole sums only, of rows that are not packed, can be turned"
+    if plan.pack_vector and moving.moves(plan.turn):
+        return f"a panel along {plan.vector} is needed for each iteration of {plan.turn}"
+    return None
 
 
 def _illegal_workspace(

@@ -8,7 +8,7 @@ read from. Nothing is run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import gcd, log2, prod
 
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
@@ -16,10 +16,11 @@ from tilec.schedule.legal import (
     WORKSPACE_BYTES,
     copies_vectors,
     illegal_constraints,
+    illegal_pair,
     illegal_sizes,
-    illegal_vector,
 )
 from tilec.schedule.product import Operand, Product
+from tilec.schedule.traffic import FAR_CACHES, storing, traffic
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
 from tilec.tensor.forms import Axis
@@ -30,9 +31,19 @@ MIN_WORK = 1 << 15
 PARALLEL_WORK = 1 << 20
 """Multiplications below which one thread is faster than waking a second."""
 
+UNSHARED = 8
+"""How much longer a multiplication takes, about, whose operands all come from memory."""
+
 PACK_USES = 3
 """Tiles that read a panel from which on packing it pays: rows of a wide matrix share few cache
 lines and pages, and a copy costs about as much as three tiles lose by that."""
+
+MIN_TURN = 4
+"""Results side by side from which on they are stored together."""
+
+KEPT = 12
+"""Tiles of a pair of loops, the cheapest by their multiplications, of which whole schedules are
+made."""
 
 WAYS = 8
 """Lines of one set of the first-level cache."""
@@ -107,21 +118,27 @@ def candidates(
     found: list[Candidate] = []
     reason = "no output loop has consecutive elements"
     for axis in problem.axes:
-        why = illegal_vector(problem, axis)
-        if why is not None or axis.extent < lanes // 2:
-            reason = why or reason
+        if axis.extent < lanes // 2:
             continue
-        operand, other = problem.split(axis.name)
-        for row in (*_row_axes(problem, axis, operand, other), None):
-            why = illegal_constraints(problem, axis, row)
-            if why is None and row is None and operand.steps(axis.name) != (1,):
-                why = "nothing would reuse a packed operand"
+        for row in (*(a for a in problem.axes if a is not axis and a.extent > 1), None):
+            name = None if row is None else row.name
+            why = illegal_pair(problem, axis.name, name) or illegal_constraints(problem, axis, row)
             if why is not None:
                 reason = why
                 continue
-            high, wide = 1 if row is None else row.extent, -(-axis.extent // lanes)
-            tiles = ((min(rows, high), min(vectors, wide)) for rows, vectors in _tiles(core))
-            for rows, vectors in dict.fromkeys(tiles):
+            operand, other = problem.split(axis.name, name)
+            if row is None and operand.steps(axis.name) != (1,):
+                reason = "nothing would reuse a packed operand"
+                continue
+            turn = _turn(problem, axis, row, operand)
+            fetch = _fetch(problem, core, other)
+            tile = partial(_cycles, problem, core, axis, row, other, lanes, turn, fetch)
+            shapes = {
+                (min(rows, row.extent if row else 1), vectors) for rows, vectors in _tiles(core)
+            }
+            wide = -(-axis.extent // lanes)
+            shapes = {(rows, min(vectors, wide)) for rows, vectors in shapes}
+            for rows, vectors in sorted(shapes, key=lambda each: (tile(*each), each))[:KEPT]:
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
                 if scratch_bytes(problem, plan, core.threads) > workspace_bytes:
                     plan = replace(plan, pack_row=False, row_block=0)
@@ -131,7 +148,7 @@ def candidates(
                 if why is not None:
                     reason = why
                     continue
-                found.append(Candidate(plan, _cycles(problem, core, axis, row, other, plan)))
+                found.append(Candidate(plan, cycles(problem, core, plan)))
     return found, reason
 
 
@@ -139,16 +156,12 @@ def cycles(problem: Product, core: Core, plan: Tiled) -> float:
     """The cycles that the model gives a legal schedule on one thread."""
     axes = {axis.name: axis for axis in problem.axes}
     row = None if plan.row is None else axes[plan.row]
-    _, other = problem.split(plan.vector)
-    return _cycles(problem, core, axes[plan.vector], row, other, plan)
-
-
-def _row_axes(problem: Product, vector: Axis, operand: Operand, other: Operand) -> list[Axis]:
-    return [
-        a
-        for a in problem.axes
-        if a is not vector and other.moves(a.name) and not operand.moves(a.name) and a.extent > 1
-    ]
+    _, still = problem.split(plan.vector, plan.row)
+    pair, fetch = (axes[plan.vector], row), 0.0 if plan.pack_row else _fetch(problem, core, still)
+    work = _cycles(
+        problem, core, *pair, still, plan.lanes, plan.turn, fetch, plan.rows, plan.vectors
+    )
+    return work + traffic(problem, core, plan)
 
 
 def _tiles(core: Core) -> list[tuple[int, int]]:
@@ -184,31 +197,47 @@ def _plan(
     pack_vector = ahead or not contiguous or (wide and uses >= (1 if far else PACK_USES) * rows)
     coupled = any(row is not None and form.coefficient(row.name) for form in problem.constraints)
     far_rows = any(abs(step) * problem.dtype.bytes >= 2048 for step in other.steps(inner.name))
+    held = _elements(problem, other) * problem.dtype.bytes
+    scattered = held > FAR_CACHES * core.l2_bytes and all(
+        abs(step) * problem.dtype.bytes >= LINE_BYTES for step in other.steps(inner.name)
+    )
     reads = prod(a.extent for a in problem.axes if not other.moves(a.name))
     pack_row = (
         row is not None
         and rows > 1
         and not coupled
+        and not other.moves(axis.name)
         and not problem.constraints
-        and (not other.is_read or (far_rows and reads >= 64))
+        and (not other.is_read or (far_rows and reads >= 64) or (scattered and reads >= lanes))
     )
+    turn = _turn(problem, axis, row, operand)
+    if turn is not None:
+        pack_row = False
+        pack_vector = pack_vector and not operand.moves(turn)
     reduce_block = row_block = 0
     # Partial sums need outputs of their own type; panels made ahead hold all steps in one run.
     whole = problem.stored != problem.dtype or ahead or bool(problem.constraints)
+    whole = whole or turn is not None
     # A panel stays in L2 while all rows pass by; together with packed rows, in a part of it.
     room = REDUCE_BLOCK if pack_row else core.l2_bytes // 2 // (vectors * core.vector_bytes)
     if pack_vector and not whole and inner.extent > room * 3 // 2:
         blocks = -(-inner.extent // room)
         reduce_block = -(-inner.extent // blocks)
     panel_block = 0
-    together = pack_vector and wide and far and not whole and not pack_row
-    if together and uses <= FEW_TILES * rows and copies_vectors(problem, axis.name):
+    together = turn is None and pack_vector and wide and far and not whole and not pack_row
+    if (
+        together
+        and uses <= FEW_TILES * rows
+        and copies_vectors(problem, axis.name, row and row.name)
+    ):
         panel_block, reduce_block = _panel_block(problem, core, axis, vectors * lanes)
     if pack_row:
         steps = reduce_block or prod(a.extent for a in problem.reductions)
         fits = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
         row_block = max(rows, fits // rows * rows)
-    parallel, tasks = _parallel(problem, core, axis, row, vectors * lanes, count, rows, far, ahead)
+    parallel, tasks = _parallel(
+        problem, core, axis, row, vectors * lanes, count, rows, turn, far, ahead
+    )
     return Tiled(
         axis.name,
         None if row is None else row.name,
@@ -223,6 +252,7 @@ def _plan(
         tasks,
         parallel,
         ahead,
+        turn,
     )
 
 
@@ -240,6 +270,19 @@ def _panel_block(problem: Product, core: Core, axis: Axis, width: int) -> tuple[
     return group, -(-inner // blocks) if blocks > 1 else 0
 
 
+def _turn(problem: Product, axis: Axis, row: Axis | None, operand: Operand) -> str | None:
+    """The loop to turn results to, where lanes along ``axis`` would be stored one by one."""
+    if abs(problem.store.coefficient(axis.name)) == 1:
+        return None
+    for unit in problem.axes:
+        if problem.store.coefficient(unit.name) != 1 or unit.extent < MIN_TURN:
+            continue
+        in_place = operand.is_read and operand.steps(axis.name) == (1,)
+        if in_place or not operand.moves(unit.name):
+            return unit.name
+    return None
+
+
 def _parallel(
     problem: Product,
     core: Core,
@@ -248,38 +291,49 @@ def _parallel(
     width: int,
     count: int,
     rows: int,
+    turn: str | None,
     far: bool,
     ahead: bool,
 ) -> tuple[str | None, int]:
     """The loop to divide: panels where that is even, so that no panel is packed twice."""
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
-    if core.threads == 1 or total < PARALLEL_WORK:
+    moving, still = problem.split(axis.name, row and row.name)
+    apart = still.moves(axis.name)  # nothing is read twice, so that memory is the limit
+    if core.threads == 1 or total * (UNSHARED if apart else 1) < PARALLEL_WORK:
         return None, 1
+
+    others = [a for a in problem.axes if a is not axis and a is not row and a.name != turn]
+    outer = [a for a in others if _even(a.extent, core) >= EVEN]
+    # Around a batch loop there is one fork for all, inside of it one for each iteration.
+    batch = next((a for a in outer if moving.moves(a.name)), None)
+    if batch is not None:
+        return batch.name, batch.extent
+    if apart and outer:
+        return outer[0].name, core.threads
     panels = -(-axis.extent // width)
-    outer = [a for a in problem.axes if a is not axis and a is not row]
     tiles = -(-count // rows)
+    long = [a for a in others if a.extent >= 2 * core.threads]
+    by_rows = row is not None and row.name != turn
     # An operand that all cores can keep is packed by each; one that they cannot, in parts.
-    long = [a for a in outer if a.extent >= 2 * core.threads]
-    even = _even(tiles, core) >= max(EVEN, _even(panels, core))
+    even = by_rows and _even(tiles, core) >= max(EVEN, _even(panels, core))
     if row is not None and not far and not long and even:
         return row.name, core.threads
-    if ahead and (axes := long or [a for a in (row,) if a is not None]):
+    if ahead and (axes := long or [a for a in (row,) if a is not None and by_rows]):
         # Panels are there: the larger operand is divided, and each core reads its part of it.
-        operand, other = problem.split(axis.name)
-        larger = _elements(problem, other) > _elements(problem, operand)
+        larger = _elements(problem, still) > _elements(problem, moving)
         pieces = axes[0].extent if long else tiles
-        if larger and other.moves(axes[0].name) and _even(pieces, core) >= EVEN:
+        if larger and still.moves(axes[0].name) and _even(pieces, core) >= EVEN:
             return axes[0].name, core.threads
     if _even(panels, core) >= EVEN:
         return axis.name, core.threads
     if long:
-        batch = problem.split(axis.name)[0].moves(long[0].name)
-        return long[0].name, long[0].extent if batch else core.threads
+        inside = moving.moves(long[0].name)
+        return long[0].name, long[0].extent if inside else core.threads
     if row is not None and even:
         return row.name, core.threads
     if panels >= core.threads:
         return axis.name, core.threads
-    if row is not None and tiles >= core.threads:
+    if by_rows and row and tiles >= core.threads:
         return row.name, core.threads
     return None, 1
 
@@ -295,39 +349,55 @@ def _even(pieces: int, core: Core) -> float:
 
 
 def _cycles(
-    problem: Product, core: Core, axis: Axis, row: Axis | None, other: Operand, plan: Tiled
+    problem: Product,
+    core: Core,
+    axis: Axis,
+    row: Axis | None,
+    other: Operand,
+    lanes: int,
+    turn: str | None,
+    fetch: float,
+    rows: int,
+    vectors: int,
 ) -> float:
     """Cycles of the multiplications of the whole problem on one thread, tile edges included."""
     steps = prod(a.extent for a in problem.reductions)
     others = prod(a.extent for a in problem.axes if a is not axis and a is not row)
     per_tile = 0.0
     entries = prod(a.extent for a in problem.reductions[:-1])
-    fetch = 0.0 if plan.pack_row else _fetch(problem, core, other)
-    width = plan.vectors
-    full, rest = divmod(-(-axis.extent // plan.lanes), width)
-    columns = [(full, width)] + ([(1, rest)] if rest else [])
+    is_vector = other.moves(axis.name)
+    # Lanes of a still operand that do not lie side by side are read one by one.
+    apart = lanes * sum(abs(step) > 1 for step in other.steps(axis.name))
+    full, rest = divmod(-(-axis.extent // lanes), vectors)
+    columns = [(full, vectors)] + ([(1, rest)] if rest else [])
     high = row.extent if row is not None else 1
-    lines = [(high // plan.rows, plan.rows)]
-    if high % plan.rows:
-        lines.append((1, high % plan.rows))
-    for many, vectors in columns:
-        for count, rows in lines:
-            fma = rows * vectors / core.fma_per_cycle
-            loads = (rows + vectors) / core.loads_per_cycle
+    lines = [(high // rows, rows)]
+    if high % rows:
+        lines.append((1, high % rows))
+    for many, wide in columns:
+        for count, deep in lines:
+            fma = deep * wide / core.fma_per_cycle
+            loads = ((deep * wide if is_vector else deep) + wide) / core.loads_per_cycle
+            loads += deep * wide * apart
             chain = float(core.fma_latency)
-            stream = vectors * core.vector_bytes / L2_BYTES_PER_CYCLE
-            if vectors % 2:
+            held = deep if row is not None and turn == row.name else lanes
+            store = storing(problem, axis.name, lanes, 0 if turn is None else held)
+            stream = wide * core.vector_bytes / L2_BYTES_PER_CYCLE
+            if wide % 2:
                 stream *= ODD_LINES
             # Loads compete for issue slots, and what comes from farther delays those from L1.
             busy = max(fma, loads, chain, stream)
-            busy += 0.3 * loads + 0.15 * stream + 0.35 * rows * fetch
-            per_tile += many * count * (busy * steps + 3 * rows * vectors + entries * LOOP_ENTRY)
+            busy += 0.3 * loads + 0.15 * stream + 0.35 * deep * fetch
+            busy = busy * steps + store * deep * wide + entries * LOOP_ENTRY
+            per_tile += many * count * busy
+    if is_vector and vectors == 1 and axis.extent > lanes:
+        per_tile *= 1.2  # lines are fetched in pairs
     step = max((abs(s) for s in other.steps(row.name)), default=1) if row is not None else 1
     distance = step * problem.dtype.bytes
-    if not plan.pack_row:
-        per_tile *= _crowding(plan.rows, distance)
+    if fetch:
+        per_tile *= _crowding(rows, distance)
     # Every row is a stream of its own for the prefetchers; near ones share pages.
-    return per_tile * others * (1 + 0.007 * plan.rows + 0.0005 * log2(1 + distance / LINE_BYTES))
+    return per_tile * others * (1 + 0.007 * rows + 0.0005 * log2(1 + distance / LINE_BYTES))
 
 
 def _fetch(problem: Product, core: Core, other: Operand) -> float:

@@ -2,8 +2,10 @@
 
 ``O[..] = +(A[..] * B[..] * ...)`` divides its loops by what they move: the *vector* loop and others
 like it move the output and one operand, the *row* loops move the output and the other operand,
-batch loops move all three, reduction loops move no output. Factors that move along the vector
-loop are multiplied into one operand, the rest into the other.
+batch loops move all three, reduction loops move no output. Of a tile's operands the *moving* one is
+the product of the factors that move along the vector loop and are the same for all rows; the rest
+makes the *still* one, of which each row has its own. A still operand that moves along the vector
+loop, too, is read as vectors (the image of a depthwise convolution), else it is broadcast.
 """
 
 from __future__ import annotations
@@ -67,10 +69,14 @@ class Product:
     epilogue: Scalar | None
     stored: DType
 
-    def split(self, vector: str) -> tuple[Operand, Operand]:
-        """The product of the factors that move along ``vector``, and that of the others."""
-        moving = [factor for factor in self.factors if factor.moves(vector)]
-        still = [factor for factor in self.factors if not factor.moves(vector)]
+    def is_shared(self, factor: Operand, vector: str, row: str | None) -> bool:
+        """Whether a factor moves along ``vector`` and is the same for all rows."""
+        return factor.moves(vector) and (row is None or not factor.moves(row))
+
+    def split(self, vector: str, row: str | None) -> tuple[Operand, Operand]:
+        """The moving and the still operand of a tile; ``legal`` says whether there are both."""
+        moving = [f for f in self.factors if self.is_shared(f, vector, row)]
+        still = [f for f in self.factors if not self.is_shared(f, vector, row)]
         return self._multiplied(moving), self._multiplied(still)
 
     def _multiplied(self, factors: list[Operand]) -> Operand:

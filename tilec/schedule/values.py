@@ -23,6 +23,7 @@ _STREAM: Final = re.compile(rf"stream ({_NAME}|-)=(\d+) ({_NAME})=(\d+)")
 _SHARE: Final = re.compile(rf"share ({_NAME})")
 _SPAN: Final = re.compile(r"span (\d+)")
 _PARTS: Final = re.compile(rf"(\d+) parts of ({_NAME})")
+_TURN: Final = re.compile(rf"turn ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
 _PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
 _TILED_HELP: Final = (
@@ -53,6 +54,8 @@ class Tiled:
         tasks: Independent pieces of the loop ``parallel``, one or more per thread.
         parallel: Output loop that is divided into tasks; None runs on one thread.
         ahead: The panels of the vector operand, a constant, exist before the call.
+        turn: Output loop of unit stride along which results are stored by vectors, out of scratch
+            memory; None stores them along ``vector``.
     """
 
     vector: str
@@ -68,6 +71,7 @@ class Tiled:
     tasks: int = 1
     parallel: str | None = None
     ahead: bool = False
+    turn: str | None = None
 
     def __str__(self) -> str:
         parts = [f"tile {self.row or '-'}={self.rows} {self.vector}={self.vectors}x{self.lanes}"]
@@ -80,6 +84,8 @@ class Tiled:
             parts.append(f"row block {self.row_block}")
         if self.panel_block:
             parts.append(f"panel block {self.panel_block}")
+        if self.turn is not None:
+            parts.append(f"turn {self.turn}")
         if self.parallel is not None:
             parts.append(f"{self.tasks} tasks over {self.parallel}")
         return ", ".join(parts)
@@ -305,6 +311,8 @@ def _add_part(values: dict[str, Any], part: str) -> None:
         added = {"row_block": int(match.group(1))}
     elif match := _PANELS.fullmatch(part):
         added = {"panel_block": int(match.group(1))}
+    elif match := _TURN.fullmatch(part):
+        added = {"turn": match.group(1)}
     elif match := _TASKS.fullmatch(part):
         added = {"tasks": int(match.group(1)), "parallel": match.group(2)}
     else:
