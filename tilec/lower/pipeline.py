@@ -29,6 +29,7 @@ from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, choose, parallel
 from tilec.lower.recognise import recognise
+from tilec.lower.registers import RegisterTile
 from tilec.lower.split import TASK, split
 from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
@@ -399,9 +400,9 @@ def _tile(
     work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
     places = flat_places(work.places)
     if panels is None:
-        return TileWriter(problem, plan, places, target.output).body()
+        return TileWriter(RegisterTile(problem, plan, places, target.output)).body()
     ready = work.places[panels].buffer.name
-    return TileWriter(problem, plan, places, target.output, ready).body()
+    return TileWriter(RegisterTile(problem, plan, places, target.output, ready)).body()
 
 
 def _plan(
