@@ -38,7 +38,8 @@ def main() -> None:
     pairs = [("result", ours.detach(), theirs.detach())]
     found = torch.autograd.grad((ours * weights).sum(), (q, k, v))
     expected = torch.autograd.grad((theirs * weights).sum(), (q, k, v))
-    pairs += list(zip(("gradient of Q", "gradient of K", "gradient of V"), found, expected))  # noqa: B905
+    names = ("gradient of Q", "gradient of K", "gradient of V")
+    pairs += list(zip(names, found, expected, strict=True))
     for name, one, other in pairs:
         error = float((one - other).abs().max() / other.abs().max())
         print(f"{name}: {'x'.join(map(str, one.shape))}, largest error {error:.1e}")

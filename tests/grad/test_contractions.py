@@ -152,15 +152,4 @@ def test_ties() -> None:
     np.testing.assert_array_equal(tilec.grad(f)(a, given), [[0, 6, 6], [1, 0, 0]])
     np.testing.assert_array_equal(tilec.grad(f, ties="share")(a, given), [[0, 3, 3], [1, 0, 0]])
     with pytest.raises(tilec.ArgumentError, match="ties is 'first'"):
-        tilec.grad(f, ties="first")  # pyright: ignore[reportArgumentType]
-
-
-def test_strided_gradients_visit_only_what_contributes() -> None:
-    # Two residue classes per axis, each a dense loop: four kernels' worth of loops, no guards.
-    f = tilec.function(
-        "function (X[H, W, C], K[3, 3, C, D]) -> (R) { R[y, x, d : H / 2, W / 2, D] = "
-        "+(X[2*y + i, 2*x + j, c] * K[i, j, c, d]); }"
-    )
-    x, k, r = (tilec.Spec(s) for s in ((16, 16, 64), (3, 3, 64, 64), (8, 8, 64)))
-    text = tilec.grad(f, "X").compile(x, k, r).source("kernel")
-    assert "%" not in text.split("{", 1)[1]
+        tilec.grad(f, ties=cast("Any", "first"))

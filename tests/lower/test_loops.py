@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import prod
 
+import numpy as np
 import pytest
 
+from tests.lower.interpret import Array, Interpreter
 from tests.lower.texts import program
 from tilec.kernel.ir import Const, For, If, Kernel, LoopKind, Store
-from tilec.kernel.printer import print_expression, print_kernel
+from tilec.kernel.printer import print_kernel
 from tilec.kernel.verify import verify
 from tilec.lower.loops import CASCADE_POINTS, CHUNK
 from tilec.lower.pipeline import lower_program
@@ -65,11 +68,38 @@ def test_a_constraint_becomes_a_bound_where_lanes_do_not_differ() -> None:
     assert "for k in max(i * -1 + 1, 0) .. min(i * -1 + 1001, 3) {" in print_kernel(one)
 
 
-def test_each_element_is_stored_once() -> None:
-    one = kernel("O[2*i + j : 30] = +(A[i] * B[j])", "vectorise", A=(12,), B=(5,))
-    stores = [s for s in statements(one.body) if isinstance(s, Store) and s.buffer == "O"]
-    # The long index is solved for, so that even and odd elements are loops over the window.
-    assert len({print_expression(store.index) for store in stores}) == len(stores) == 2
+@pytest.mark.parametrize("disable", [(), ("vectorise",)])
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ("O[2*i + j : 30] = +(A[i] * B[j])", {"A": (12,), "B": (5,)}),
+        ("O[3*i + 2*j : 40] = +(A[i] * B[j])", {"A": (9,), "B": (4,)}),
+        ("O[2*i + j, c : 31, 20] = +(A[i, c] * B[j])", {"A": (12, 20), "B": (3,)}),
+        ("O[i, i : 9, 9] = =(A[i])", {"A": (9,)}),
+        ("O[2*i : 25] = >(A[i])", {"A": (11,)}),
+    ],
+)
+def test_each_element_is_stored_once(
+    text: str, shapes: dict[str, tuple[int, ...]], disable: tuple[str, ...]
+) -> None:
+    one = kernel(text, *disable, **shapes)
+    stores = Stores(one, {name: np.ones(prod(shape)) for name, shape in shapes.items()})
+    stores.run()
+    assert sorted(stores.offsets) == list(range(one.buffers()["O"].high))
+
+
+class Stores(Interpreter):
+    """Runs a kernel and keeps the offset of every store to its output."""
+
+    def __init__(self, one: Kernel, inputs: dict[str, Array]) -> None:
+        super().__init__(one, {**inputs, "O": np.zeros(one.buffers()["O"].high)})
+        self.offsets: list[int] = []
+
+    def store(self, stmt: Store) -> None:
+        if stmt.buffer == "O":
+            lanes = self.lanes(stmt.index, stmt.stride, stmt.mask, stmt.value.type.lanes)
+            self.offsets += [offset for _, offset in lanes]
+        super().store(stmt)
 
 
 def test_residue_classes_run_without_tests_of_divisibility() -> None:

@@ -68,7 +68,8 @@ def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any
                 for value, is_needed in zip(values, ctx.needs_input_grad, strict=True)
             )
 
-    return cast("Callable[..., Any]", Operation.apply)  # pyright: ignore[reportUnknownMemberType]
+    operation: Any = Operation  # its base class is known only where PyTorch is
+    return cast("Callable[..., Any]", operation.apply)
 
 
 def _torch() -> Any:

@@ -10,19 +10,26 @@ unwritten, because no tile reads them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TypeAlias
 
 from tilec.dtypes import DType
 from tilec.kernel import build
 from tilec.kernel.ir import Const, Expr, For, If, Load, LoopKind, Stmt, Store, VType
-from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.loops import place_constraints
+from tilec.lower.pieces import Part
+from tilec.lower.translate import Places, convert, translate
 from tilec.lower.walk import substitute
 from tilec.schedule.product import Operand
 from tilec.tensor.forms import Axis, Form
 
 LINE_BYTES = 64
 _ZERO = build.const(0)
+
+Bounds: TypeAlias = tuple[Expr, Expr]
+"""First value of a loop, and the one behind its last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Steps:
         """Most steps of one pass: the length of a panel."""
         return prod(a.extent for a in self.axes[:-1]) * self.block
 
-    def range(self, axis: Axis) -> tuple[Expr, Expr]:
+    def range(self, axis: Axis) -> Bounds:
         """Bounds of a reduction loop within the pass."""
         if axis is not self.axes[-1] or not self.is_cut:
             return build.const(axis.low), build.const(axis.high)
@@ -68,12 +75,15 @@ class Steps:
         return total
 
     def loops(
-        self, body: tuple[Stmt, ...], innermost: LoopKind = LoopKind.SERIAL
+        self,
+        body: tuple[Stmt, ...],
+        innermost: LoopKind = LoopKind.SERIAL,
+        narrowed: Mapping[str, Bounds] | None = None,
     ) -> tuple[Stmt, ...]:
-        """All loops of the pass around some statements."""
+        """All loops of the pass around some statements, some of them narrowed."""
         kind = innermost
         for axis in reversed(self.axes):
-            low, high = self.range(axis)
+            low, high = (narrowed or {}).get(axis.name, self.range(axis))
             body = (For(axis.name, low, high, body, kind=kind),)
             kind = LoopKind.SERIAL
         return body
@@ -124,19 +134,27 @@ class Packer:
         copy: tuple[Stmt, ...] = (Store(self.buffer, offset, moved),)
         if not along_steps:
             copy = (_lanes(0, width, copy, LoopKind.VECTOR),)
-        for form in self.constraints:
-            holds = build.compare("cmp_ge", form_expr(form), _ZERO)
-            copy = (If(holds, copy),)
+        narrowed, hoisted = self._bounds(operand)
         if along_steps:
-            inner = self.steps.loops(copy, LoopKind.VECTOR)
+            inner = self.steps.loops(copy, LoopKind.VECTOR, narrowed)
             stmts: tuple[Stmt, ...] = (_lanes(0, width, inner, LoopKind.SERIAL),)
         else:
-            stmts = self.steps.loops(copy)
+            stmts = self.steps.loops(copy, narrowed=narrowed)
+        for guard in hoisted:
+            stmts = (If(guard, stmts),)
         if width < self.width:
             zero = Store(self.buffer, offset, Const(0.0, VType(self.dtype)))
             blank = _lanes(width, self.width, (zero,), LoopKind.VECTOR)
             stmts = (*stmts, *self.steps.loops((blank,)))
         return list(stmts)
+
+    def _bounds(self, operand: Operand) -> tuple[Mapping[str, Bounds], list[Expr]]:
+        """Bounds of the loops that constraints narrow, and what holds for all steps or none."""
+        if not self.constraints:
+            return {}, []
+        part = Part(self.steps.axes, self.constraints, (), operand.body)
+        narrowed, _, hoisted = place_constraints(part, list(self.steps.axes), None)
+        return narrowed, hoisted
 
     def offset(self, slot: Expr, lane: Expr) -> Expr:
         """Offset of a lane (or row) of the current step in panel number ``slot``."""

@@ -144,9 +144,9 @@ def pieces_of(node: Contraction, types: dict[str, TensorType]) -> tuple[Piece, .
 
 
 def simplify(piece: Piece) -> Piece:
-    """Drop constraints that the loops imply, and parts that have no point at all."""
+    """Drop constraints that the loops imply, parts that have no point, loops of one iteration."""
     parts: list[Part] = []
-    for part in piece.parts:
+    for part in map(_without_units, piece.parts):
         box = {**piece.box, **{axis.name: (axis.low, axis.high - 1) for axis in part.axes}}
         if any(low > high for low, high in box.values()):
             continue
@@ -156,6 +156,22 @@ def simplify(piece: Piece) -> Piece:
         kept = tuple(form for form, (low, _) in ranges if low < 0)
         parts.append(replace(part, constraints=kept))
     return replace(piece, parts=tuple(parts))
+
+
+def _without_units(part: Part) -> Part:
+    """Put the values of reductions that have only one in their place.
+
+    A constraint that coupled such a loop with an output loop then bounds that loop alone.
+    """
+    units = {a.name: Affine((), Fraction(a.low)) for a in part.axes if a.extent == 1}
+    if not units:
+        return part
+    return Part(
+        tuple(axis for axis in part.axes if axis.name not in units),
+        tuple(_at(form, units) for form in part.constraints),
+        tuple(_at(form, units) for form in part.divisible),
+        at_indices(part.body, units),
+    )
 
 
 def restrict(piece: Piece, name: str, low: int, high: int) -> Piece:
