@@ -14,7 +14,7 @@ import numpy as np
 
 import tilec
 from benchmarks.case import Array, Case, Inputs, Row, RowError, Work
-from benchmarks.window import padded, window
+from benchmarks.window import label, padded, window
 
 
 def case(row: Row) -> Case:
@@ -79,10 +79,8 @@ def case(row: Row) -> Case:
         inner = slice(rows.before, rows.before + rows.size)
         return by_data[:, inner, columns.before : columns.before + columns.size]
 
-    size = f"{rows.size}x{columns.size} {ci}>{co} {rows.taps}x{columns.taps}"
-    size += f"/{rows.stride}" if rows.stride > 1 else ""
     return Case(
-        name=f"d{of} {row.text('name', '')} {size} n{n}",
+        name=f"d{of} {label(row, f'{ci}>{co}', rows, columns)} n{n}",
         program=tilec.grad(tilec.function(forward), of).source,
         shapes={"X": x_shape, "K": k_shape, "DR": r_shape},
         output=x_shape if of == "X" else k_shape,
