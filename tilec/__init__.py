@@ -30,6 +30,7 @@ from tilec.program.targets import TargetInfo, targets
 from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
+from tilec.schedule.winograd import WinogradPlan
 from tilec.version import __version__
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "TilecWarning",
     "Tiled",
     "UserError",
+    "WinogradPlan",
     "__version__",
     "check_grad",
     "function",

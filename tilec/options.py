@@ -6,8 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from tilec.errors import ArgumentError
+
+CONVOLUTIONS: Final = ("auto", "direct", "winograd")
+"""Methods of convolutions that ``Options.conv`` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Options:
         cpu: LLVM name of the CPU to compile for; None is this machine. Other CPUs can be
             compiled for and printed, not run.
         workspace_bytes: Scratch memory that a kernel may take, all threads together.
+        conv: Method of convolutions: ``auto`` takes the one that is the fastest by prediction,
+            ``direct`` the definition, ``winograd`` transforms of tiles wherever they can be used.
     """
 
     target: str = field(default="llvm", metadata={"code": True})
@@ -32,6 +38,7 @@ class Options:
     disable: tuple[str, ...] = field(default=(), metadata={"code": True})
     cpu: str | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
+    conv: str = field(default="direct", metadata={"code": True})
 
     def code_key(self) -> tuple[tuple[str, object], ...]:
         """Name and value of each field that changes the code, for the cache key."""

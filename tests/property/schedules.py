@@ -18,9 +18,10 @@ def loop_names(executable: tilec.Executable) -> list[str]:
     """Names of the loops of all kernels; those that the compiler adds come last."""
     found = _LOOP.findall(executable.source("kernel"))
     for schedule in executable.schedule.values():
+        own: list[str | None] = []
         if isinstance(schedule, Loops):
             own = [name for plan in schedule.plans for name in (plan.vector, plan.parallel)]
-        else:
+        elif isinstance(schedule, Tiled | Streamed):
             own = [schedule.vector, schedule.row, schedule.parallel]
         found += [name for name in own if name is not None]
     return sorted(dict.fromkeys(found), key=lambda name: name.startswith(".")) or ["i"]

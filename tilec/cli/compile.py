@@ -14,6 +14,7 @@ import click
 import tilec
 from tilec.cli.program import (
     complete_stage,
+    method_option,
     program_options,
     read_source,
     size_options,
@@ -38,6 +39,7 @@ _LEXERS = {"tile": "tile", "llvm": "llvm", "asm": "gas", "opencl": "c", "python"
 @program_options
 @size_options
 @target_option
+@method_option
 @click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU to compile for.")
 @click.option(
     "--emit",
@@ -71,6 +73,7 @@ def command(
     shapes: tuple[str, ...],
     numbers: tuple[str, ...],
     target: str | None,
+    conv: str | None,
     cpu: str | None,
     emit: str | None,
     folder: Path | None,
@@ -92,7 +95,7 @@ def command(
     """
     source = read_source(file, expression)
     function = tilec.function(source, name=function_name)
-    options = _options(target, cpu, disable)
+    options = _options(target, conv, cpu, disable)
     wanted = _stages(emit, options.target, everything=folder is not None, none=bool(after))
     log = _Log(after, time_passes)
 
@@ -164,9 +167,17 @@ class _Log:
         print_table(("pass", "on", "ms"), rows, right=(2,), err=True)
 
 
-def _options(target: str | None, cpu: str | None, disable: Sequence[str]) -> Options:
+def _options(
+    target: str | None, conv: str | None, cpu: str | None, disable: Sequence[str]
+) -> Options:
     options = read_environment().options
-    return replace(options, target=target or options.target, cpu=cpu, disable=tuple(disable))
+    return replace(
+        options,
+        target=target or options.target,
+        conv=conv or options.conv,
+        cpu=cpu,
+        disable=tuple(disable),
+    )
 
 
 def _stages(emit: str | None, target: str, *, everything: bool, none: bool) -> tuple[str, ...]:

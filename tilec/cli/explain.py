@@ -8,7 +8,13 @@ from dataclasses import replace
 import click
 
 import tilec
-from tilec.cli.program import program_options, read_source, size_options, target_option
+from tilec.cli.program import (
+    method_option,
+    program_options,
+    read_source,
+    size_options,
+    target_option,
+)
 from tilec.cli.specs import inputs_from_options, parse_numbers, parse_shapes
 from tilec.options import read_environment
 from tilec.version import __version__
@@ -19,6 +25,7 @@ from tilec.version import __version__
 @program_options
 @size_options
 @target_option
+@method_option
 @click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU; nothing runs then.")
 @click.option("--schedule", metavar="TEXT", help="A schedule instead of the chosen one.")
 @click.option(
@@ -35,6 +42,7 @@ def command(
     shapes: tuple[str, ...],
     numbers: tuple[str, ...],
     target: str | None,
+    conv: str | None,
     cpu: str | None,
     schedule: str | None,
     what_if: str | None,
@@ -55,7 +63,7 @@ def command(
     function = tilec.function(read_source(file, expression), name=function_name)
     inputs = inputs_from_options(function, parse_shapes(shapes), parse_numbers(numbers))
     options = read_environment().options
-    options = replace(options, target=target or options.target, cpu=cpu)
+    options = replace(options, target=target or options.target, conv=conv or options.conv, cpu=cpu)
     executable = function.compile(*inputs, options=options, schedule=schedule)
     found = executable.explain(measure=not no_run)
     other = None if what_if is None else executable.explain(what_if=what_if, measure=not no_run)

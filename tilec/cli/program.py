@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tilec.errors import ArgumentError
+from tilec.options import CONVOLUTIONS, Options
 from tilec.source import Source
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -87,6 +88,15 @@ def complete_stage(_: click.Context, __: click.Parameter, incomplete: str) -> li
     before, comma, last = incomplete.rpartition(",")
     stages = dict.fromkeys(stage for info in tilec.targets() for stage in info.stages)
     return [before + comma + stage for stage in stages if stage.startswith(last)]
+
+
+def method_option(command: _Command) -> _Command:
+    """Adds ``--conv METHOD``."""
+    return click.option(
+        "--conv",
+        type=click.Choice(CONVOLUTIONS),
+        help=f"The method of convolutions.  [default: {Options().conv}]",
+    )(command)
 
 
 def _complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

@@ -15,7 +15,7 @@ from math import prod
 
 from tilec.kernel.ir import Buffer, VType
 from tilec.lower.decide import kernel_name, wanted_for
-from tilec.lower.flatten import Epilogue, flatten, merge_loops
+from tilec.lower.flatten import Epilogue, FlatPiece, flatten, merge_loops
 from tilec.lower.groups import Group, groups
 from tilec.lower.loops import Target
 from tilec.lower.pieces import Piece, pieces_of
@@ -60,11 +60,13 @@ def prepare(
     stream: bool = True,
     schedule: Schedule | None = None,
     workspace_bytes: int = WORKSPACE_BYTES,
+    skip: AbstractSet[str] = frozenset(),
 ) -> Prepared:
     """Find the contractions that read panels of a constant, and what makes those panels.
 
     ``places`` says how the inputs lie in memory, which decides schedules; ``schedule`` has those
-    that the caller wants. With ``stream``, what is read only once stays as it is.
+    that the caller wants. With ``stream``, what is read only once stays as it is. Nodes in ``skip``
+    are written in another way.
     """
     types = program.types()
     held = dict(places)
@@ -74,7 +76,7 @@ def prepare(
         shape = concrete(group.result.type.shape)
         buffer = Buffer(group.result.name, VType(group.result.type.dtype), prod(shape))
         output = held.setdefault(group.result.name, Place(buffer, contiguous(shape)))
-        if not isinstance(group.node, Contraction) or 0 in shape:
+        if not isinstance(group.node, Contraction) or 0 in shape or group.node.name in skip:
             continue
         wanted = wanted_for(schedule or Schedule(()), kernel_name(program, group))
         if wanted is not None and not (isinstance(wanted, Tiled) and wanted.ahead):
@@ -100,17 +102,14 @@ def _pack(
     workspace_bytes: int,
 ) -> Contraction | None:
     node = group.node
-    if not isinstance(node, Contraction) or node.default is not None:
+    if not isinstance(node, Contraction):
         return None
     if not any(read.tensor in constants for read in reads(node.body)):
         return None
-    pieces = pieces_of(node, dict(types))
-    if len(pieces) != 1 or len(pieces[0].parts) != 1:
+    found = flat_piece(group, node, types, places, output)
+    if found is None:
         return None
-    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
-    target = Target(node.agg, node.body.dtype, node.type.dtype, output.buffer, None)
-    flat = flatten(pieces[0], places, output, None, after)
-    merged = merge_loops(flat)
+    piece, merged, target = found
     if stream and wanted is None and is_streamed(merged, target, core, workspace_bytes):
         return None
     problem = recognise(merged, target)
@@ -125,7 +124,26 @@ def _pack(
     if isinstance(plan, str) or plan.row is None:
         return None
     tensor = _constant(problem, plan, constants)
-    return None if tensor is None else _packing(node, pieces[0], plan, tensor)
+    return None if tensor is None else _packing(node, piece, plan, tensor)
+
+
+def flat_piece(
+    group: Group,
+    node: Contraction,
+    types: Mapping[str, TensorType],
+    places: Mapping[str, Place],
+    output: Place,
+) -> tuple[Piece, FlatPiece, Target] | None:
+    """The only piece of a contraction, also with its loops merged; None when there are several."""
+    if node.default is not None:
+        return None
+    pieces = pieces_of(node, dict(types))
+    if len(pieces) != 1 or len(pieces[0].parts) != 1:
+        return None
+    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
+    target = Target(node.agg, node.body.dtype, node.type.dtype, output.buffer, None)
+    flat = flatten(pieces[0], places, output, None, after)
+    return pieces[0], merge_loops(flat), target
 
 
 def _constant(problem: Product, plan: Tiled, constants: AbstractSet[str]) -> str | None:

@@ -14,8 +14,10 @@ from tilec.operations import OPERATIONS, Rule
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Streamed, Tiled
+from tilec.schedule.winograd import WinogradPlan
 from tilec.tensor.ir import Aggregation, Program
 from tilec.tensor.scalar import Apply, Scalar, walk
+from tilec.tensor.winograd import Winograd
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,15 @@ class Decision:
     Attributes:
         kernel: Its name.
         problem: What it is as a problem of the plan, or the reason why there is no register tile.
-        plan: The register tile, or the stream; None for plain loops.
+        plan: The register tile, the stream, or the transforms; None for plain loops.
         flops: Arithmetic operations, as if no constraint left a point out.
         ahead: Whether the vector operand is a constant that is packed ahead.
         pieces: Pieces, plans and types of the plain loops; none for a register tile.
     """
 
     kernel: str
-    problem: Product | Reduction | str
-    plan: Tiled | Streamed | None
+    problem: Product | Reduction | Winograd | str
+    plan: Tiled | Streamed | WinogradPlan | None
     flops: int
     ahead: bool = False
     pieces: tuple[Planned, ...] = ()
@@ -78,11 +80,11 @@ def check_names(schedule: Schedule, kernels: Sequence[str]) -> None:
             raise ScheduleError(f"there is no kernel {name}", help=f"the kernels are {known}")
 
 
-def refuse(name: str, wanted: Tiled | Streamed | None, reason: str) -> str:
+def refuse(name: str, wanted: Tiled | Streamed | WinogradPlan | None, reason: str) -> str:
     """The reason for plain loops.
 
     Raises:
-        ScheduleError: the caller asked for a register tile, or a stream.
+        ScheduleError: the caller asked for something else.
     """
     if wanted is None:
         return reason

@@ -36,10 +36,12 @@ from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
+from tilec.lower.winograd import WinogradWriter
 from tilec.schedule import model, stream
 from tilec.schedule.legal import WORKSPACE_BYTES, illegal
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule, Streamed, Tiled
+from tilec.schedule.winograd import WinogradPlan, flops
 from tilec.target.core import Core
 from tilec.tensor.ir import (
     Aggregation,
@@ -59,6 +61,7 @@ from tilec.tensor.ir import (
 )
 from tilec.tensor.printer import print_definition
 from tilec.tensor.size import concrete
+from tilec.tensor.winograd import Winograd
 from tilec.version import __version__
 
 Observe = Callable[[str, Kernel], None]
@@ -79,6 +82,7 @@ class _Lowering:
     schedule: Schedule
     workspace_bytes: int
     decide: Decide
+    winograd: Mapping[str, tuple[Winograd, WinogradPlan]]
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
@@ -96,6 +100,7 @@ def lower_program(
     workspace_bytes: int = WORKSPACE_BYTES,
     observe: Observe = lambda name, kernel: None,
     decide: Decide = lambda decision: None,
+    winograd: Mapping[str, tuple[Winograd, WinogradPlan]] | None = None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
 
@@ -109,6 +114,7 @@ def lower_program(
         workspace_bytes: Scratch memory that a kernel may take beside temporaries.
         observe: Told about each kernel after each pass.
         decide: Told what was scheduled, how and why.
+        winograd: Convolutions by Winograd's method, by name, and their schedules.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
@@ -123,14 +129,18 @@ def lower_program(
         schedule=schedule or Schedule(()),
         workspace_bytes=workspace_bytes,
         decide=decide,
+        winograd=winograd or {},
     )
+    inside = {
+        name for method, _ in work.winograd.values() for name in (method.tiles, method.products)
+    }
     work.places.update(input_places(program, strides or {}))
     inputs = tuple(work.places[value.name] for value in program.inputs)
     outputs = _outputs(work)
     constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
     held = {place.buffer.name for place in work.places.values()}
     for group in groups(program, fuse="fuse" not in disable):
-        if not isinstance(group.node, Constant):
+        if not isinstance(group.node, Constant) and group.node.name not in inside:
             _lower_group(work, group)
     _copy_outputs(work, outputs)
     check_names(work.schedule, [kernel.name for kernel in work.kernels])
@@ -238,6 +248,8 @@ def _lower_group(work: _Lowering, group: Group) -> None:
     if 0 in concrete(result.type.shape):
         return
     match node:
+        case Contraction() if node.name in work.winograd:
+            _finish(work, group, _winograd(work, group, node, target))
         case Contraction():
             _lower_loops(work, group, pieces_of(node, work.types), target)
         case Map():
@@ -256,6 +268,14 @@ def _lower_group(work: _Lowering, group: Group) -> None:
             _finish(work, group, sort.argsort(node, work.places, target, work.types))
         case Constant() | SumTo():
             raise InternalError(f"{node.name} reached the loops")
+
+
+def _winograd(work: _Lowering, group: Group, node: Contraction, target: Place) -> special.Body:
+    """A convolution, its transforms and its epilogue as one kernel."""
+    method, plan = work.winograd[node.name]
+    work.decide(Decision(kernel_name(work.program, group), method, plan, flops(method, plan)))
+    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
+    return WinogradWriter(method, plan, node.type.dtype, work.places, target, after).body()
 
 
 def _lower_loops(
@@ -284,6 +304,9 @@ def _lower_loops(
     if "merge" not in work.disable:
         flats = [merge_loops(flat) for flat in flats]
     name = kernel_name(work.program, group)
+    wanted = wanted_for(work.schedule, name)
+    if isinstance(wanted, WinogradPlan):
+        refuse(name, wanted, "the kernel is no convolution that this method can compute")
     streamed = _stream(work, flats, target, node, name)
     if streamed is not None:
         _finish(work, group, streamed)
@@ -292,9 +315,8 @@ def _lower_loops(
     if isinstance(tiled, special.Body):
         _finish(work, group, tiled)
         return
-    flops = flops_of(flats)
     body, planned = _plain(work, flats, target, node, name)
-    work.decide(Decision(name, tiled, None, flops, pieces=planned))
+    work.decide(Decision(name, tiled, None, flops_of(flats), pieces=planned))
     _finish(work, group, body)
 
 

@@ -94,6 +94,8 @@ class RegisterTile:
     """Writes the tiles of one product under one schedule.
 
     ``ready`` is the buffer of the packed vector operand: scratch memory, or panels made ahead.
+    ``fetch`` is the number of steps that the vectors are asked for ahead, for an operand that
+    comes from afar in one long run of which this product is a part; 0 leaves that to the strides.
     """
 
     problem: Product
@@ -101,6 +103,7 @@ class RegisterTile:
     places: Places
     output: Buffer
     ready: str = ".panels"
+    fetch: int = 0
     locals: list[Buffer] = field(default_factory=list[Buffer])
     vector: Axis = field(init=False)
     row: Axis = field(init=False)
@@ -322,9 +325,9 @@ class RegisterTile:
         loops = (*self.problem.axes, *self.problem.reductions)
         held = prod(axis.extent for axis in loops if self.moving.moves(axis.name)) * size
         near = abs(step) * size < 4 * LINE_BYTES or held <= NEAR_BYTES
-        if near or j * self.plan.lanes * size % LINE_BYTES:
+        if (near and not self.fetch) or j * self.plan.lanes * size % LINE_BYTES:
             return []
-        later = {inner: build.add(build.var(inner), build.const(PREFETCH_STEPS))}
+        later = {inner: build.add(build.var(inner), build.const(self.fetch or PREFETCH_STEPS))}
         source = self.source(j, width, {**known, **later})
         return [Prefetch(source.buffer, source.index)]
 

@@ -26,6 +26,7 @@ from tilec.runtime.calibrations import stored
 from tilec.schedule.explain import (
     Explanation,
     KernelReport,
+    MethodReport,
     limits_of,
     rejected,
     rejected_streams,
@@ -89,10 +90,20 @@ def explain(
                 limits,
                 nests=() if decision is None else _nests(decision),
                 lost=lost,
+                methods=_methods(part, call.kernel, limits.hertz),
                 measured=_seconds(part.module, call, backend, recipe) if runs else None,
             )
         )
     return Explanation(limits, tuple(reports))
+
+
+def _methods(part: Part, kernel: str, hertz: float) -> tuple[MethodReport, ...]:
+    """The methods that were considered for a convolution."""
+    found = () if part.methods is None else part.methods.considered.get(kernel, ())
+    return tuple(
+        MethodReport(each.name, each.flops, each.depth, each.workspace_bytes, each.cycles / hertz)
+        for each in found
+    )
 
 
 def _nests(decision: Decision) -> tuple[Nest, ...]:

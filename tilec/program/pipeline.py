@@ -18,8 +18,10 @@ from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import input_places, lower_program
 from tilec.lower.walk import statements
+from tilec.options import CONVOLUTIONS as METHODS
 from tilec.options import Options
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
+from tilec.program.convolutions import Methods, choose_methods
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Recipe
 from tilec.rewrite.constants import Split, add_once, split_constants
@@ -37,7 +39,10 @@ from tilec.tensor.verify import verify as verify_program
 REWRITES: Final = (DropDead(), Inline())
 """The passes over the tensor IR, in order."""
 
-PASSES: Final = (*(rewrite.name for rewrite in REWRITES), *KERNEL_PASSES)
+CONVOLUTIONS: Final = "convolutions"
+"""Name of the pass that chooses their methods."""
+
+PASSES: Final = (*(rewrite.name for rewrite in REWRITES), CONVOLUTIONS, *KERNEL_PASSES)
 """Names that ``Options.disable`` accepts."""
 
 _Result = TypeVar("_Result")
@@ -104,11 +109,15 @@ class _KernelHook:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A tensor program, its kernels and how they were scheduled."""
+    """A tensor program, its kernels and how they were scheduled.
+
+    ``methods`` are those of its convolutions; None where they were not looked at.
+    """
 
     program: Program
     module: Module
     decisions: tuple[Decision, ...]
+    methods: Methods | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +181,12 @@ def lower_kernels(
     hook: Hook,
     panels: Mapping[str, str] | None = None,
     schedule: Schedule | None = None,
+    methods: Methods | None = None,
 ) -> Part:
-    """The kernels of a program; ``panels`` are its inputs that hold packed operands."""
+    """The kernels of a program.
+
+    ``panels`` are its inputs that hold packed operands, ``methods`` those of its convolutions.
+    """
     decisions: list[Decision] = []
     work = partial(
         lower_program,
@@ -186,9 +199,10 @@ def lower_kernels(
         workspace_bytes=recipe.options.workspace_bytes,
         observe=_KernelHook(hook.observe),
         decide=decisions.append,
+        winograd=None if methods is None else methods.winograd,
     )
     module = hook.step("module", program.name, work, print_module, verify_module)
-    return Part(program, module, tuple(decisions))
+    return Part(program, module, tuple(decisions), methods)
 
 
 def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
@@ -196,13 +210,18 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     _check_names(recipe.options)
     program = rewrite(bind(frontend, recipe, hook), recipe.options, hook)
     bound = {given.name for given in recipe.arguments if given.bound}
+    methods = _methods(program, bound, recipe, hook)
+    program = methods.program
     split = split_constants(program, bound)
-    prepared = _packed_ahead(split, recipe)
+    prepared = _packed_ahead(split, recipe, methods)
+    lower_main = partial(
+        lower_kernels, recipe=recipe, hook=hook, schedule=recipe.schedule, methods=methods
+    )
     if prepared is None:
-        main = lower_kernels(split.main, recipe, hook, schedule=recipe.schedule)
+        main = lower_main(split.main)
         once, constants = split.once, split.constants
     else:
-        main = lower_kernels(prepared.program, recipe, hook, prepared.panels, recipe.schedule)
+        main = lower_main(prepared.program, panels=prepared.panels)
         given = tuple(value for value in program.inputs if value.name in bound)
         once = add_once(split, given, prepared.packs)
         constants = (*split.constants, *(pack.name for pack in prepared.packs))
@@ -214,7 +233,23 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     )
 
 
-def _packed_ahead(split: Split, recipe: Recipe) -> Prepared | None:
+def _methods(program: Program, bound: set[str], recipe: Recipe, hook: Hook) -> Methods:
+    """The program with its convolutions rewritten where that pays."""
+    options = recipe.options
+    places = input_places(program, _strides(recipe))
+    work = partial(
+        choose_methods, program, core_of(options), options, places, bound, recipe.schedule
+    )
+    return hook.step(
+        CONVOLUTIONS,
+        program.name,
+        work,
+        lambda methods: print_program(methods.program),
+        lambda methods: verify_program(methods.program),
+    )
+
+
+def _packed_ahead(split: Split, recipe: Recipe, methods: Methods) -> Prepared | None:
     """The main program with panels made ahead from its constants, if any are."""
     disabled = recipe.options.disable
     if not split.constants or "pack-ahead" in disabled or "tile" in disabled:
@@ -231,6 +266,7 @@ def _packed_ahead(split: Split, recipe: Recipe) -> Prepared | None:
         stream="stream" not in disabled,
         schedule=recipe.schedule,
         workspace_bytes=recipe.options.workspace_bytes,
+        skip=methods.inside,
     )
     return prepared if prepared.packs else None
 
@@ -292,4 +328,9 @@ def _check_names(options: Options) -> None:
         raise ArgumentError(
             f"there is no pass {unknown[0]!r} to switch off",
             help=f"the passes are {', '.join(PASSES)}",
+        )
+    if options.conv not in METHODS:
+        raise ArgumentError(
+            f"there is no method {options.conv!r} of convolutions",
+            help=f"the methods are {', '.join(METHODS)}",
         )

@@ -30,7 +30,7 @@ def split_constants(program: Program, bound: AbstractSet[str]) -> Split:
     A value is constant when it depends on a bound input and on no other. Values that depend on no
     input at all stay where they are used.
     """
-    constant = _constant_values(program, bound)
+    constant = constant_values(program, bound)
     main_nodes = tuple(node for node in program.nodes if node.name not in constant)
     frontier = _frontier(program, main_nodes, constant)
     types = program.types()
@@ -55,7 +55,8 @@ def split_constants(program: Program, bound: AbstractSet[str]) -> Split:
     return Split(once, main, frontier)
 
 
-def _constant_values(program: Program, bound: AbstractSet[str]) -> set[str]:
+def constant_values(program: Program, bound: AbstractSet[str]) -> set[str]:
+    """Names of the values that depend on ``bound`` inputs, and on no others."""
     constant = set(bound)
     varying = {value.name for value in program.inputs} - constant
     for node in program.nodes:

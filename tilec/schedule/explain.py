@@ -14,8 +14,11 @@ from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.roofs import Nest, Roof, instruction_roofs, stream_roofs, tile_roofs
 from tilec.schedule.values import Streamed, Tiled
+from tilec.schedule.winograd import WinogradPlan, cycles
+from tilec.schedule.winograd import scratch_bytes as transforms_bytes
 from tilec.target.calibration import Calibration
 from tilec.target.core import Core
+from tilec.tensor.winograd import Winograd
 
 CALIBRATION = "calibration"
 """Source of limits that were measured."""
@@ -89,6 +92,31 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class MethodReport:
+    """A way to compute a convolution.
+
+    Attributes:
+        method: ``direct``, or the tiles and the window, like ``F(4x4,3x3)``.
+        flops: Arithmetic operations.
+        depth: Operations that must follow one another.
+        workspace_bytes: Transforms of all threads; 0 for the definition.
+        seconds: The predicted time.
+    """
+
+    method: str
+    flops: int
+    depth: int
+    workspace_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method}: work {self.flops / 1e6:.3f} MFLOP, depth {self.depth}, "
+            f"workspace {_size(self.workspace_bytes)}, predicted {_time(self.seconds)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class KernelReport:
     """One kernel.
 
@@ -106,6 +134,7 @@ class KernelReport:
         roof: What binds any schedule: ``compute``, or a level of memory.
         light_seconds: The shortest possible time under that roof.
         rejected: The best of the schedules that lost.
+        methods: Ways to compute a convolution, the fastest by prediction first.
     """
 
     kernel: str
@@ -121,6 +150,7 @@ class KernelReport:
     roof: str
     light_seconds: float
     rejected: tuple[Rejected, ...]
+    methods: tuple[MethodReport, ...] = ()
 
     @property
     def binding(self) -> str:
@@ -156,6 +186,7 @@ class KernelReport:
                 f"{reading:.1f} GB/s, {self.fraction:.0%} of the speed of light"
             )
         lines += [f"  rejected    {each.ratio:.2f} x  {each.schedule}" for each in self.rejected]
+        lines += [f"  method      {each}" for each in self.methods]
         return "\n".join(lines)
 
 
@@ -227,8 +258,8 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
 
 def report(
     name: str,
-    problem: Product | Reduction | str,
-    plan: Tiled | Streamed | None,
+    problem: Product | Reduction | Winograd | str,
+    plan: Tiled | Streamed | WinogradPlan | None,
     schedule: str,
     flops: int,
     compulsory: int,
@@ -238,6 +269,7 @@ def report(
     nests: Sequence[Nest] = (),
     lost: Sequence[Rejected] = (),
     measured: float | None = None,
+    methods: Sequence[MethodReport] = (),
 ) -> KernelReport:
     """What is known of a kernel; ``nests`` are those of plain loops."""
     wide = 2 if isinstance(problem, Product) and problem.dtype.bytes == 8 else 1
@@ -259,6 +291,15 @@ def report(
         roofs = tile_roofs(problem, plan, core, threads * limits.hertz)
         traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
         own = model.cycles(problem, core, plan) / threads / limits.hertz
+    elif isinstance(plan, WinogradPlan) and isinstance(problem, Winograd):
+        every, size = True, core.vector_bytes // plan.lanes
+        scratch = transforms_bytes(problem, plan.block, size) * core.threads
+        own = cycles(problem, plan, core, size, constant=True) / limits.hertz
+        # Weights pass by once per block of tiles, transforms are written and read once.
+        blocks = 1 if plan.parallel == "filters" else -(-problem.tile_count // plan.block)
+        moved = compulsory * blocks + 2 * scratch
+        roofs = [Roof("FMA", flops / core.peak_flops(size))]
+        traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
     else:
         every = not nests or any(nest.divided for nest in nests)
         scratch, own = 0, 0.0
@@ -289,6 +330,7 @@ def report(
         roof=roof,
         light_seconds=max(compute, reading),
         rejected=tuple(lost),
+        methods=tuple(methods),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from tilec.errors import ScheduleError
+from tilec.schedule.winograd import WinogradPlan, parse_winograd
 
 SCHEDULE_LINE: Final = "schedule: "
 """How the line of a kernel's header begins that has its schedule."""
@@ -176,7 +177,7 @@ class Loops:
         return "; ".join(map(str, self.plans))
 
 
-KernelSchedule: TypeAlias = Tiled | Streamed | Loops
+KernelSchedule: TypeAlias = Tiled | Streamed | Loops | WinogradPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ def as_schedule(given: object) -> Schedule:
         return given
     if isinstance(given, str):
         return Schedule.parse(given)
-    if isinstance(given, Tiled | Streamed | Loops):
+    if isinstance(given, KernelSchedule):
         return Schedule((("", given),))
     if isinstance(given, Plan):
         return Schedule((("", Loops((given,))),))
@@ -275,6 +276,8 @@ def parse_kernel(text: str) -> KernelSchedule:
         return _parse_tiled(text)
     if text.startswith("stream "):
         return _parse_streamed(text)
+    if text.startswith("winograd "):
+        return parse_winograd(text)
     return Loops(tuple(_parse_plan(part.strip()) for part in text.split(";")))
 
 
@@ -373,6 +376,8 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
             return {"kind": "stream", **asdict(value)}
         case Loops():
             return {"kind": "loops", "plans": [asdict(plan) for plan in value.plans]}
+        case WinogradPlan():
+            return {"kind": "winograd", **asdict(value)}
 
 
 def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
@@ -382,9 +387,12 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
         return _record(Tiled, name, values)
     if kind == "stream":
         return _record(Streamed, name, values)
+    if kind == "winograd":
+        return parse_winograd(str(_record(WinogradPlan, name, values)))
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
         raise ScheduleError(
-            f"{name}.kind is {kind!r}", help="it is 'tile', 'stream', or 'loops' with plans"
+            f"{name}.kind is {kind!r}",
+            help="it is 'tile', 'stream', 'winograd', or 'loops' with plans",
         )
     plans = cast("list[object]", values["plans"])
     if not plans:
@@ -394,7 +402,7 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     return Loops(tuple(read))
 
 
-_Record = TypeVar("_Record", Tiled, Streamed, Plan)
+_Record = TypeVar("_Record", Tiled, Streamed, Plan, WinogradPlan)
 
 
 def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:
@@ -403,7 +411,7 @@ def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Re
     for field in values:
         if field not in known:
             raise ScheduleError(f"{name}.{field}: there is no such field")
-    required = ("lanes", "row", "rows", "vector", "vectors")
+    required = ("lanes", "row", "rows", "vector", "vectors", "method", "block")
     for field in (name for name in required if name in known and name not in values):
         raise ScheduleError(f"{name}.{field} is missing")
     wanted = {"int": (int,), "bool": (bool,), "str": (str,), "str | None": (str, type(None))}

@@ -1,0 +1,149 @@
+"""Methods of convolutions from the outside: options, schedules, bound weights, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec import Options, Schedule
+from tilec.errors import ArgumentError, ScheduleError
+from tilec.target.core import host_core
+
+LAYER = """function (X[N, H, W, C], K[I, J, C, F], B[F]) -> (R) {
+  S[n, y, x, f : N, H, W, F] = +(X[n, y + i - 1, x + j - 1, c] * K[i, j, c, f]);
+  R = relu(S + B);
+}"""
+
+
+def arrays(size: int = 13, channels: int = 24, filters: int = 40) -> dict[str, Any]:
+    random = np.random.default_rng(3)
+    shapes = {"X": (1, size, size, channels), "K": (3, 3, channels, filters), "B": (filters,)}
+    return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+def expected(given: dict[str, Any]) -> Any:
+    """The layer in f64."""
+    x, k, b = (given[name].astype(np.float64) for name in "XKB")
+    n, h, w, _ = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    out = np.zeros((n, h, w, k.shape[-1]))
+    for i in range(3):
+        for j in range(3):
+            out += padded[:, i : i + h, j : j + w] @ k[i, j]
+    return np.maximum(out + b, 0)
+
+
+def error(got: Any, given: dict[str, Any]) -> float:
+    """The largest difference relative to the largest output."""
+    want = expected(given)
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def kind(executable: tilec.Executable) -> str:
+    """How the schedule of the only kernel begins."""
+    return str(executable.schedule).partition(": ")[2].split()[0]
+
+
+def test_bound_weights_are_transformed_once() -> None:
+    given = arrays()
+    layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
+    executable = layer.compile(given["X"], options=Options(conv="winograd", debug=True))
+    assert kind(executable) == "winograd"
+    assert len(executable.kernels) == 1
+    assert error(executable(given["X"]), given) < 1e-5
+
+
+def test_weights_of_the_call_and_the_same_bits_with_any_number_of_threads() -> None:
+    given = arrays()
+    results = [
+        tilec.function(LAYER).compile(
+            **given, options=Options(conv="winograd", num_threads=threads)
+        )(*given.values())
+        for threads in (1, 2, 3)
+    ]
+    assert error(results[0], given) < 1e-5
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("parallel", ["tiles", "filters"])
+def test_a_schedule_asks_for_the_method(parallel: str) -> None:
+    given = arrays(size=10)
+    block = 16 if parallel == "filters" else 5
+    lanes = host_core().lanes(4)
+    text = f"main_R: winograd F(3x3,3x3) 5x2x{lanes}, block {block}, parallel {parallel}"
+    layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
+    executable = layer.compile(given["X"], schedule=text)
+    assert str(executable.schedule) == text
+    assert Schedule.from_json(executable.schedule.as_json()) == executable.schedule
+    assert error(executable(given["X"]), given) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        ("winograd F(3x3,3x3) 40x2x16, block 9, parallel tiles", "does not fit the registers"),
+        ("winograd F(3x3,5x5) 4x2x16, block 9, parallel tiles", "was made F(3x3,3x3)"),
+        ("winograd F(3x3,3x3) 4x2x16, block 9, parallel filters", "a block of 9 tiles, of 25"),
+        ("winograd F(3,3) 4x2x16, block 9, parallel tiles", "another number of windows"),
+        ("winograd F(3x3,3x3) 4x2x8, block 9, parallel tiles", "a vector has 8 lanes"),
+        ("winograd 3", "cannot be read"),
+    ],
+)
+def test_schedules_that_cannot_be_followed(schedule: str, reason: str) -> None:
+    given = arrays()
+    with pytest.raises(ScheduleError, match=reason.replace("(", r"\(").replace(")", r"\)")):
+        tilec.function(LAYER).compile(
+            **given, schedule=schedule, options=Options(cpu="skylake-avx512")
+        )
+
+
+def test_a_kernel_that_is_no_convolution() -> None:
+    text = "winograd F(3x3,3x3) 4x2x16, block 9, parallel tiles"
+    square = np.ones((8, 8), np.float32)
+    with pytest.raises(ScheduleError, match="no convolution that this method can compute"):
+        tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])").compile(
+            square, square, schedule=text
+        )
+
+
+def test_there_is_no_such_method() -> None:
+    with pytest.raises(ArgumentError, match="no method 'best' of convolutions"):
+        tilec.function(LAYER).compile(**arrays(), options=Options(conv="best"))
+
+
+def test_methods_are_explained() -> None:
+    given = arrays(size=28, channels=64, filters=64)
+    layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
+    options = Options(conv="auto", cpu="skylake-avx512")
+    (report,) = layer.compile(given["X"], options=options).explain(measure=False).kernels
+    names = [each.method for each in report.methods]
+    assert sorted(names) == ["F(2x2,3x3)", "F(3x3,3x3)", "F(4x4,3x3)", "direct"]
+    assert report.schedule.startswith(f"winograd {names[0]}")
+    assert [each.seconds for each in report.methods] == sorted(
+        each.seconds for each in report.methods
+    )
+    direct = report.methods[names.index("direct")]
+    assert direct.flops == 2 * 28 * 28 * 9 * 64 * 64
+    assert direct.workspace_bytes == 0
+    assert report.methods[0].flops < direct.flops
+    assert f"method      {names[0]}: work" in str(report)
+
+
+@pytest.mark.parametrize(("size", "method"), [(8, "tile"), (28, "winograd")])
+def test_auto_leaves_small_layers_direct(size: int, method: str) -> None:
+    given = arrays(size=size, channels=32, filters=48)
+    layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
+    options = Options(conv="auto", cpu="skylake-avx512")
+    assert kind(layer.compile(given["X"], options=options)) == method
+
+
+@pytest.mark.parametrize("change", ["2 * x + j - 1", "x + 2 * j - 1"])
+def test_strides_and_dilations_stay_direct(change: str) -> None:
+    given = arrays()
+    text = LAYER.replace("x + j - 1", change).replace("N, H, W, F", "N, H, 7, F")
+    executable = tilec.function(text).compile(**given, options=Options(conv="winograd"))
+    assert kind(executable) != "winograd"

@@ -1,0 +1,464 @@
+"""Convolutions by Winograd's method as one kernel: transforms and products of a block of tiles.
+
+Three phases share scratch memory that stays in the second-level cache. The data of a block of tiles
+are transformed into ``.tiles[product][slot][channel]``. Then, panel after panel of filters, the
+products go to ``.sums[product][slot][filter]``, by the same register tiles as any other product,
+and are transformed into outputs, with the epilogue applied on the way. Distances between rows are
+odd numbers of cache lines, so that rows do not share sets of a cache.
+
+Either blocks of tiles are divided among threads, and each thread has scratch memory of its own; or
+there is one block, whose data are transformed by all threads together and read by all, and the
+panels of filters are divided: then each transformed weight is read by one thread only, once.
+
+Assumes data with consecutive channels, and outputs with consecutive filters. Guarantees the same
+bits with any number of threads: the schedule alone says what is summed in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import product
+from math import prod
+
+from tilec.dtypes import I32, DType
+from tilec.kernel import build
+from tilec.kernel.ir import (
+    CONDITION,
+    INDEX,
+    Apply,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Let,
+    Load,
+    LoopKind,
+    Ramp,
+    Scope,
+    Stmt,
+    Store,
+    Var,
+    VType,
+)
+from tilec.lower.flatten import Epilogue
+from tilec.lower.registers import RegisterTile
+from tilec.lower.special import Body
+from tilec.lower.straight import Straight
+from tilec.lower.tiles import TileWriter
+from tilec.lower.translate import Place, Places, translate
+from tilec.lower.vectorise import widen
+from tilec.schedule.product import Operand, Product
+from tilec.schedule.values import Tiled
+from tilec.schedule.winograd import WinogradPlan, padded
+from tilec.tensor.affine import Affine
+from tilec.tensor.forms import Axis, form_of
+from tilec.tensor.scalar import Read
+from tilec.tensor.winograd import Matrix, TileAxis, Winograd
+
+CHUNK = 4
+"""Vectors of channels that are transformed together: the elements around a tile at the border are
+copied for so many first, which a first-level cache holds, and a page is read in long runs."""
+
+FAR_BYTES = 1 << 20
+"""Weights beyond this do not stay in a second-level cache."""
+
+FETCH_CYCLES = 300
+"""Cycles ahead that weights are asked for: what a line takes from the memory of a server."""
+
+TILES, SUMS, PATCH = ".tiles", ".sums", ".patch"
+_ZERO = build.const(0)
+
+
+@dataclass(slots=True)
+class WinogradWriter:
+    """Writes the kernel of one convolution."""
+
+    problem: Winograd
+    plan: WinogradPlan
+    dtype: DType
+    places: Places
+    output: Place
+    epilogue: Epilogue | None = None
+    locals: list[Buffer] = field(default_factory=list[Buffer])
+
+    @property
+    def kind(self) -> VType:
+        """The type of a vector."""
+        return VType(self.dtype, self.plan.lanes)
+
+    @property
+    def row(self) -> int:
+        """Elements between the channels of two slots."""
+        return padded(self.problem.channels, self.dtype.bytes)
+
+    @property
+    def tile_step(self) -> int:
+        """Elements between the slots of two products."""
+        return padded(self.plan.block * self.row, self.dtype.bytes)
+
+    @property
+    def sum_step(self) -> int:
+        """Elements between the sums of two products."""
+        return padded(self.plan.block * self.problem.width, self.dtype.bytes)
+
+    def body(self) -> Body:
+        """The statements, scratch buffers and schedule line."""
+        problem, block = self.problem, self.plan.block
+        count = problem.products_per_tile
+        scalar = VType(self.dtype)
+        for name, elems in (
+            (TILES, count * self.tile_step),
+            (SUMS, count * self.sum_step),
+            (PATCH, count * CHUNK * self.plan.lanes),
+        ):
+            held = Buffer(name, scalar, elems, scope=Scope.CACHE, writable=True)
+            self.locals.append(held)
+        shared = self.plan.parallel == "filters"
+        chunk = CHUNK * self.plan.lanes
+        inward = For(
+            ".chunk",
+            _ZERO,
+            build.const(-(-problem.channels // chunk)),
+            tuple(self._over_slots(self._inward())),
+            kind=LoopKind.PARALLEL if shared else LoopKind.SERIAL,
+        )
+        panels = For(
+            ".filters",
+            _ZERO,
+            build.const(problem.panels),
+            (*self._products(), *self._over_slots(self._outward())),
+            kind=LoopKind.PARALLEL if shared else LoopKind.SERIAL,
+        )
+        blocks = -(-problem.tile_count // block)
+        stmts: tuple[Stmt, ...] = (inward, panels)
+        if not shared:
+            stmts = (For(".part", _ZERO, build.const(blocks), stmts, kind=LoopKind.PARALLEL),)
+        else:
+            stmts = (For(".part", _ZERO, build.const(1), stmts),)
+        return Body(stmts, tuple(self.locals), (str(self.plan),), self.plan.lanes)
+
+    # Tiles: their slots in scratch memory and their places.
+
+    @property
+    def _first(self) -> Expr:
+        """Number of the block's first tile."""
+        return build.mul(build.var(".part"), build.const(self.plan.block))
+
+    def _over_slots(self, inner: Sequence[Stmt]) -> list[Stmt]:
+        """A loop over the tiles of a block; ``.at0`` is the tile's number along axis 0."""
+        left = build.sub(build.const(self.problem.tile_count), self._first)
+        stop = build.minimum(build.const(self.plan.block), left)
+        number: Expr = build.add(self._first, build.var(".slot"))
+        lets: list[Stmt] = []
+        axes = self.problem.axes
+        for at, axis in enumerate(axes):
+            inside = prod(other.tiles for other in axes[at + 1 :])
+            place = build.floor_div(number, inside)
+            if axis.tiles == 1:
+                place = _ZERO
+            elif at and any(other.tiles > 1 for other in axes[:at]):
+                place = build.floor_mod(place, axis.tiles)
+            lets.append(Let(Var(f".at{at}", INDEX), place))
+        return [For(".slot", _ZERO, stop, (*lets, *inner))]
+
+    # Data in.
+
+    def _inward(self) -> list[Stmt]:
+        """Transform the tile's data in a chunk of channels.
+
+        A tile inside is read where it lies; of one at the border a copy is made first, in which
+        what lies outside is 0.
+        """
+        axes = list(enumerate(self.problem.axes))
+        inside = _all(_whole(at, axis) for at, axis in axes)
+        direct = self._channels(lambda c, mask: self._transform(c, mask, copied=False))
+        if inside == _TRUE:
+            return direct
+        element = _all(_element(at, axis) for at, axis in axes)
+        at = self._patch(tuple(build.var(f".j{at}") for at, axis in axes if _slides(axis)))
+        zeros = tuple(
+            Store(PATCH, build.add(at, build.const(v * self.plan.lanes)), Const(0.0, self.kind))
+            for v in range(CHUNK)
+        )
+        copy = self._channels(lambda c, mask: [self._copy(c, mask)])
+        stmts: tuple[Stmt, ...] = (If(element, tuple(copy), zeros),)
+        for number, axis in reversed(axes):
+            if _slides(axis):
+                size = build.const(axis.minimal.size)
+                stmts = (For(f".j{number}", _ZERO, size, stmts),)
+        border = self._channels(lambda c, mask: self._transform(c, None, copied=True))
+        return [If(inside, tuple(direct), (*stmts, *border))]
+
+    @property
+    def _chunk(self) -> int:
+        return CHUNK * self.plan.lanes
+
+    def _channels(self, inner: Callable[[Expr, Expr | None], Sequence[Stmt]]) -> list[Stmt]:
+        """A loop over the vectors of channels in the chunk; a last, narrower one is apart."""
+        first = build.mul(build.var(".chunk"), build.const(self._chunk))
+        end = build.add(first, build.const(self._chunk))
+        return self._vectors(".c", first, end, self.problem.channels, inner)
+
+    def _vectors(
+        self,
+        name: str,
+        first: Expr,
+        end: Expr,
+        extent: int,
+        inner: Callable[[Expr, Expr | None], Sequence[Stmt]],
+    ) -> list[Stmt]:
+        """Vectors from ``first`` to ``end``, of which those beyond ``extent`` are left out."""
+        lanes = self.plan.lanes
+        whole = extent // lanes * lanes
+        stmts: list[Stmt] = []
+        if whole:
+            stop = build.minimum(end, build.const(whole))
+            body = tuple(inner(build.var(name), None))
+            stmts.append(For(name, first, stop, body, step=lanes))
+        if whole < extent:
+            lane = Ramp(Const(0, VType(I32)), 1, VType(I32, lanes))
+            limit = Const(extent - whole, VType(I32, lanes))
+            mask = Apply("cmp_lt", (lane, limit), build.condition_type(lanes))
+            here = build.both(
+                build.compare("cmp_le", first, build.const(whole)),
+                build.compare("cmp_gt", end, build.const(whole)),
+            )
+            stmts.append(If(here, tuple(inner(build.const(whole), mask))))
+        return stmts
+
+    def _copy(self, channel: Expr, mask: Expr | None) -> Stmt:
+        """Copy a vector of one element of the window."""
+        window = tuple(
+            build.var(f".j{at}") for at, axis in enumerate(self.problem.axes) if _slides(axis)
+        )
+        inside = build.sub(channel, build.mul(build.var(".chunk"), build.const(self._chunk)))
+        return Store(
+            PATCH, build.add(self._patch(window), inside), self._datum(window, channel, mask)
+        )
+
+    def _patch(self, window: tuple[Expr, ...]) -> Expr:
+        """Where the copy of an element of the window begins."""
+        total: Expr = _ZERO
+        for axis, at in zip(self.problem.sliding, window, strict=True):
+            total = build.add(build.mul(total, build.const(axis.minimal.size)), at)
+        return build.mul(total, build.const(self._chunk))
+
+    def _datum(self, window: tuple[Expr, ...], channel: Expr, mask: Expr | None) -> Load:
+        """A vector of channels of one element of the window, where it lies."""
+        place = self.places[self.problem.data]
+        elements = iter(window)
+        index: Expr = _ZERO
+        for at, axis in enumerate(self.problem.axes):
+            step = build.const(place.strides[axis.data_at])
+            start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
+            start = build.add(start, build.const(axis.offset))
+            here = build.add(start, next(elements)) if _slides(axis) else start
+            index = build.add(index, build.mul(here, step))
+        return Load(place.buffer.name, build.add(index, channel), self.kind, 1, mask)
+
+    def _transform(self, channel: Expr, mask: Expr | None, *, copied: bool) -> list[Stmt]:
+        """Transform a vector of channels of one tile."""
+        code = Straight(self.kind, ".d")
+        chunk = build.mul(build.var(".chunk"), build.const(self._chunk))
+
+        def load(window: tuple[int, ...]) -> Expr:
+            elements = tuple(map(build.const, window))
+            if not copied:
+                return self._datum(elements, channel, mask)
+            at = build.add(self._patch(elements), build.sub(channel, chunk))
+            return Load(PATCH, at, self.kind)
+
+        matrices = [axis.minimal.b for axis in self.problem.sliding]
+        at = build.add(build.mul(build.var(".slot"), build.const(self.row)), channel)
+        for number, value in enumerate(_transformed(code, matrices, load).values()):
+            index = build.add(at, build.const(number * self.tile_step))
+            code.stmts.append(Store(TILES, index, value))
+        return code.stmts
+
+    # Products.
+
+    def _products(self) -> list[Stmt]:
+        """All products of a panel; the last block may have fewer tiles than the others."""
+        problem, block = self.problem, self.plan.block
+        blocks = -(-problem.tile_count // block)
+        last = problem.tile_count - (blocks - 1) * block
+        stmts = self._register_tiles(min(block, problem.tile_count))
+        if blocks > 1 and last != block:
+            full = build.compare("cmp_lt", build.var(".part"), build.const(blocks - 1))
+            stmts = (If(full, stmts, self._register_tiles(last)),)
+        count = build.const(problem.products_per_tile)
+        return [For(".product", _ZERO, count, stmts)]
+
+    def _register_tiles(self, slots: int) -> tuple[Stmt, ...]:
+        """The sums of one product for all slots and the filters of a panel."""
+        problem, width, dtype = self.problem, self.problem.width, self.dtype
+        number, channel = Affine.index(".product"), Affine.index(".channel")
+        panel = Affine.index(".filters") * (problem.products_per_tile * problem.channels * width)
+        weights = panel + number * (problem.channels * width) + channel * width
+        slot, lane = Affine.index(".row"), Affine.index(".lane")
+        data = number * self.tile_step + slot * self.row + channel
+        sums = number * self.sum_step + slot * width + lane
+        scalar = VType(dtype)
+        places = {
+            TILES: Place(Buffer(TILES, scalar, 0), (1,)),
+            problem.weights: Place(self.places[problem.weights].buffer, (1,)),
+        }
+        task = Product(
+            axes=(Axis(".row", 0, slots), Axis(".lane", 0, width)),
+            reductions=(Axis(".channel", 0, problem.channels),),
+            factors=(
+                Operand.of(Read(TILES, (data,), dtype)),
+                Operand.of(Read(problem.weights, (weights + lane,), dtype)),
+            ),
+            store=form_of(sums),
+            constraints=(),
+            dtype=dtype,
+            result=dtype,
+            epilogue=None,
+            stored=dtype,
+        )
+        groups = -(-slots // self.plan.rows)
+        tile = Tiled(
+            ".lane", ".row", -(-slots // groups), self.plan.lanes, width // self.plan.lanes
+        )
+        body = TileWriter(
+            RegisterTile(task, tile, places, Buffer(SUMS, scalar, 0), fetch=self._fetch(tile))
+        ).body()
+        self.locals += [each for each in body.locals if each not in self.locals]
+        return body.statements
+
+    def _fetch(self, tile: Tiled) -> int:
+        """Steps that weights are asked for ahead where they come from beyond the second level.
+
+        They lie in the order in which they are read, but hardware prefetchers stop at each page.
+        """
+        problem = self.problem
+        elems = problem.panels * problem.products_per_tile * problem.channels * problem.width
+        if elems * self.dtype.bytes <= FAR_BYTES:
+            return 0
+        return -(-FETCH_CYCLES * 2 // (tile.rows * tile.vectors))
+
+    # Outputs.
+
+    def _outward(self) -> list[Stmt]:
+        """Transform the tile's products of a panel and store the outputs."""
+        first = build.mul(build.var(".filters"), build.const(self.problem.width))
+        end = build.add(first, build.const(self.problem.width))
+        return self._vectors(".f", first, end, self.problem.filters, self._outputs)
+
+    def _outputs(self, filters: Expr, mask: Expr | None) -> list[Stmt]:
+        problem = self.problem
+        code = Straight(self.kind, ".o")
+        panel = build.mul(build.var(".filters"), build.const(problem.width))
+        slot = build.mul(build.var(".slot"), build.const(problem.width))
+        at = build.add(slot, build.sub(filters, panel))
+        sizes = [axis.minimal.size for axis in problem.sliding]
+
+        def load(window: tuple[int, ...]) -> Expr:
+            number = 0
+            for size, place in zip(sizes, window, strict=True):
+                number = number * size + place
+            return Load(SUMS, build.add(at, build.const(number * self.sum_step)), self.kind)
+
+        matrices = [axis.minimal.a for axis in problem.sliding]
+        values = _transformed(code, matrices, load)
+        held = Buffer(".out", self.kind, len(values), scope=Scope.REGISTER, writable=True)
+        if held not in self.locals:
+            self.locals.append(held)
+        for number, value in enumerate(values.values()):
+            code.stmts.append(Store(held.name, build.const(number), value))
+        for number, window in enumerate(values):
+            value = Load(held.name, build.const(number), self.kind)
+            code.stmts += self._stored(window, value, held, filters, mask)
+        return code.stmts
+
+    def _stored(
+        self,
+        window: tuple[int, ...],
+        value: Load,
+        held: Buffer,
+        filters: Expr,
+        mask: Expr | None,
+    ) -> list[Stmt]:
+        """Store an output of the tile, unless it lies beyond the edge."""
+        elements = iter(window)
+        problem, index, inside = self.problem, filters, _TRUE
+        coordinates = [Affine.index(".f")] * len(self.output.strides)
+        for at, axis in enumerate(problem.axes):
+            m = axis.minimal.m
+            inner = next(elements) if _slides(axis) else 0
+            coordinates[axis.output_at] = Affine.index(f".at{at}") * m + Affine.number(inner)
+            here = build.add(build.mul(build.var(f".at{at}"), build.const(m)), build.const(inner))
+            step = build.const(self.output.strides[axis.output_at])
+            index = build.add(index, build.mul(here, step))
+            if (axis.tiles - 1) * m + inner >= axis.extent:
+                short = build.compare("cmp_lt", here, build.const(axis.extent))
+                inside = build.both(inside, short)
+        result: Expr = value
+        if self.epilogue is not None:
+            names = self.epilogue.map.indices
+            body = self.epilogue.body(dict(zip(names, coordinates, strict=True)))
+            expr = translate(body, self.places, Load(held.name, value.index, value.type))
+            result = widen(expr, ".f", filters, self.plan.lanes, mask, {held.name: held})
+        store = Store(self.output.buffer.name, index, result, 1, mask)
+        return [store] if inside == _TRUE else [If(inside, (store,))]
+
+
+_TRUE: Expr = Const(True, CONDITION)
+
+
+def _all(conditions: Iterable[Expr]) -> Expr:
+    return reduce(build.both, conditions, _TRUE)
+
+
+def _slides(axis: TileAxis) -> bool:
+    return axis.minimal.size > 1
+
+
+def _whole(at: int, axis: TileAxis) -> Expr:
+    """Whether the window of a tile lies in the data; constant where those of all tiles do."""
+    start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
+    holds = _TRUE
+    if axis.offset < 0:
+        begin = build.add(start, build.const(axis.offset))
+        holds = build.compare("cmp_ge", begin, _ZERO)
+    size = axis.minimal.size
+    if axis.offset + (axis.tiles - 1) * axis.minimal.m + size > axis.data_extent:
+        end = build.add(start, build.const(axis.offset + size))
+        holds = build.both(holds, build.compare("cmp_le", end, build.const(axis.data_extent)))
+    return holds
+
+
+def _element(at: int, axis: TileAxis) -> Expr:
+    """Whether an element of the window lies in the data."""
+    if _whole(at, axis) == _TRUE:
+        return _TRUE
+    start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
+    here = build.add(build.add(start, build.var(f".j{at}")), build.const(axis.offset))
+    return build.both(
+        build.compare("cmp_ge", here, _ZERO),
+        build.compare("cmp_lt", here, build.const(axis.data_extent)),
+    )
+
+
+def _transformed(
+    code: Straight, matrices: Sequence[Matrix], load: Callable[[tuple[int, ...]], Expr]
+) -> dict[tuple[int, ...], Expr]:
+    """A tile multiplied by one matrix per axis, along that axis; by position, in order."""
+    sizes = [range(len(matrix[0])) for matrix in matrices]
+    values: dict[tuple[int, ...], Expr] = {}
+    for at, matrix in enumerate(matrices):
+        found: dict[tuple[int, ...], Expr] = {}
+        before = [range(len(done)) for done in matrices[:at]]
+        for outer in product(*before):
+            for inner in product(*sizes[at + 1 :]):
+                places = [(*outer, k, *inner) for k in sizes[at]]
+                # Elements are loaded as they are needed: all at once would not fit the registers.
+                given = [values[each] if at else code.name(load(each)) for each in places]
+                for k, value in enumerate(code.times(matrix, given)):
+                    found[(*outer, k, *inner)] = value
+        values = found
+    return dict(sorted(values.items()))

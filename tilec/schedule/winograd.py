@@ -1,0 +1,248 @@
+"""Schedules of convolutions by Winograd's method, and the model that chooses them.
+
+Three phases follow each other, so their times add up: the data go in, the products are formed, the
+outputs come out. Of the passes of register tiles over a panel of weights the first one runs at
+the speed of the memory from which it comes, if that is slower; the transforms are counted
+in vector operations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import Final
+
+from tilec.errors import ScheduleError
+from tilec.target.core import Core
+from tilec.tensor.winograd import Winograd
+
+LINE_BYTES = 64
+
+LOOP_ENTRY = 40
+"""Cycles to enter the innermost loop and leave it: addresses, a branch predicted wrongly."""
+
+TRANSFORM = 2.4
+"""Cycles per element of a tile and vector, in and out. A transform takes one load, one store and
+about four operations per element, and spills what the registers cannot hold."""
+
+COPY = 1.5
+"""Cycles per element and vector for the copy of a tile at the border."""
+
+SCRATCH = 0.5
+"""Share of the second-level cache that the transforms of a block may fill."""
+
+RESIDENT = 0.75
+"""Share of the second-level cache in which transforms stay while panels of weights pass by."""
+
+MEMORY = 0.5
+"""Share of the memory's bandwidth that weights reach: it is latency that binds a single stream."""
+
+FILTERING = 16
+"""Multiplications in f64 per cycle at which weights are transformed."""
+
+BLOCKS = 4
+"""How many sizes of blocks are tried, from the largest that fits."""
+
+
+_TEXT: Final = re.compile(
+    r"winograd (F\(\d+(?:x\d+)*,\d+(?:x\d+)*\)) (\d+)x(\d+)x(\d+), "
+    r"block (\d+), parallel (tiles|filters)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradPlan:
+    """Schedule of a convolution by Winograd's method.
+
+    Attributes:
+        method: The tiles and the window, like ``F(4x4,3x3)``.
+        block: Tiles whose transforms are at hand together.
+        rows: Tiles of a register tile.
+        lanes: Elements of one vector register.
+        vectors: Registers along the filters of a register tile, which is as wide as a panel.
+        parallel: What is divided among threads: ``tiles``, or ``filters``.
+    """
+
+    method: str
+    block: int
+    rows: int
+    lanes: int
+    vectors: int
+    parallel: str = "tiles"
+
+    def __str__(self) -> str:
+        return (
+            f"winograd {self.method} {self.rows}x{self.vectors}x{self.lanes}, "
+            f"block {self.block}, parallel {self.parallel}"
+        )
+
+
+def parse_winograd(text: str) -> WinogradPlan:
+    """Read what ``str`` gives.
+
+    Raises:
+        ScheduleError: it cannot be read.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ScheduleError(
+            f"the convolution {text!r} cannot be read",
+            help="one is written like 'winograd F(4x4,3x3) 6x4x16, block 25, parallel tiles'",
+        )
+    method, rows, vectors, lanes, block, parallel = match.groups()
+    return WinogradPlan(method, int(block), int(rows), int(lanes), int(vectors), parallel)
+
+
+def padded(elems: int, size: int) -> int:
+    """Elements between rows of at least ``elems``: an odd number of cache lines.
+
+    Distances that are multiples of 4 KiB would map all rows to one set of the first-level cache.
+    """
+    return (-(-elems * size // LINE_BYTES) | 1) * LINE_BYTES // size
+
+
+def scratch_bytes(problem: Winograd, block: int, size: int) -> int:
+    """Bytes of the transforms of a block."""
+    row = padded(problem.channels, size)
+    slots = padded(block * row, size) + padded(block * problem.width, size)
+    return problem.products_per_tile * slots * size
+
+
+def register_rows(core: Core, vectors: int) -> int:
+    """Rows of a register tile: accumulators, one row of the weights, one broadcast."""
+    return max(1, (core.registers - 1 - vectors) // vectors)
+
+
+def illegal_winograd(
+    problem: Winograd, plan: WinogradPlan, core: Core, size: int, workspace_bytes: int
+) -> str | None:
+    """Why a schedule cannot be followed; None when it can."""
+    lanes = core.lanes(size)
+    if plan.method != problem.method:
+        return f"the method is {plan.method}, but the convolution was made {problem.method}"
+    if plan.lanes != lanes:
+        return f"a vector has {plan.lanes} lanes, but they are {lanes}"
+    if plan.vectors < 1 or not 1 <= plan.rows <= register_rows(core, plan.vectors):
+        return f"a tile of {plan.rows} rows of {plan.vectors} vectors does not fit the registers"
+    if plan.block < 1 or (plan.parallel == "filters" and plan.block < problem.tile_count):
+        return f"a block of {plan.block} tiles, of {problem.tile_count}"
+    if scratch_bytes(problem, plan.block, size) * core.threads > workspace_bytes:
+        return f"its scratch memory is more than {workspace_bytes} bytes"
+    return None
+
+
+def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Iterator[WinogradPlan]:
+    """Schedules that are worth a prediction; none when scratch memory does not suffice."""
+    lanes = core.lanes(size)
+    vectors = problem.width // lanes
+    rows, tiles = register_rows(core, vectors), problem.tile_count
+    room = core.l2_bytes * SCRATCH
+
+    def plan(block: int, parallel: str) -> WinogradPlan:
+        return WinogradPlan(problem.method, block, min(rows, block), lanes, vectors, parallel)
+
+    # As many blocks as threads, or a multiple of that, so that all work until the end.
+    step = core.threads if tiles >= core.threads else 1
+    found = 0
+    for blocks in range(step, tiles + step, step):
+        block = -(-tiles // blocks)
+        held = scratch_bytes(problem, block, size)
+        if held > room and block > 1:
+            continue
+        if held * core.threads <= workspace_bytes:
+            yield plan(block, "tiles")
+        found += 1
+        if found == BLOCKS:
+            break
+    whole = scratch_bytes(problem, tiles, size)
+    if core.threads > 1 and problem.panels >= core.threads and whole * 2 <= workspace_bytes:
+        yield plan(tiles, "filters")
+
+
+def cycles(
+    problem: Winograd, plan: WinogradPlan, core: Core, size: int, *, constant: bool
+) -> float:
+    """Cycles that the model gives a schedule on all threads.
+
+    ``constant`` says that the weights are known, so that they are transformed ahead.
+    """
+    threads, shared = core.threads, plan.parallel == "filters"
+    tiles, block = problem.tile_count, plan.block
+    blocks = -(-tiles // block)
+    # What the busiest thread does: whole blocks, or panels of all tiles.
+    own_tiles = min(tiles, -(-blocks // threads) * block)
+    own_panels = -(-problem.panels // threads) if shared else problem.panels
+    elements = problem.products_per_tile
+    channels, filters = -(-problem.channels // plan.lanes), problem.width // plan.lanes
+    edge = 1 - prod(max(0, a.tiles - 2) / a.tiles for a in problem.sliding)
+    inward = own_tiles * channels * elements * (TRANSFORM + COPY * edge)
+    outward = own_tiles * own_panels * filters * elements * TRANSFORM
+    if shared:
+        inward /= min(threads, max(1, -(-channels // 4)))
+    products = own_panels * elements * (own_tiles / block) * _products(problem, plan, core, block)
+    weights = problem.panels * problem.width * problem.channels * elements * size
+    passes = 1 / threads if shared else own_tiles / block
+    rate = _rate(core, weights + scratch_bytes(problem, block, size))
+    stream = passes * weights / rate
+    held = scratch_bytes(problem, block, size)
+    if held > core.l2_bytes * RESIDENT:  # then each panel reads the transforms of all tiles again
+        stream += own_panels * held / (core.l3_bytes_per_cycle or 1)
+    # Of the passes over a panel the first one reads it from afar, and waits where it must.
+    first = products / -(-block // plan.rows)
+    total = inward + outward + products + max(0.0, stream - first)
+    if not constant:
+        taps = prod(axis.minimal.r for axis in problem.axes)
+        total += weights / size * taps / FILTERING / threads
+    return total
+
+
+def flops(problem: Winograd, plan: WinogradPlan) -> int:
+    """Arithmetic operations of the transforms and the products, each element of a vector counted.
+
+    A transform along an axis takes about two operations for each element of it.
+    """
+    vectors = -(-problem.channels // plan.lanes) + problem.panels * problem.width // plan.lanes
+    each = 2 * len(problem.sliding) * problem.products_per_tile * plan.lanes
+    transforms = problem.tile_count * vectors * each
+    products = problem.tile_count * problem.products_per_tile
+    return transforms + 2 * products * problem.channels * problem.filters
+
+
+def depth(problem: Winograd | None, channels: int, taps: int) -> int:
+    """Operations that must follow one another; None is the definition, a tree of all its products.
+
+    A transform is a tree over the elements of a tile along each axis, in and out.
+    """
+    if problem is None:
+        return 1 + _levels(channels * taps)
+    transforms = sum(2 * (1 + _levels(axis.minimal.size)) for axis in problem.sliding)
+    return transforms + 1 + _levels(channels)
+
+
+def _levels(count: int) -> int:
+    return ceil(log2(count)) if count > 1 else 0
+
+
+def _products(problem: Winograd, plan: WinogradPlan, core: Core, slots: int) -> float:
+    """Cycles of one product for a panel and all slots of a block."""
+    groups = -(-slots // plan.rows)
+    rows = -(-slots // groups)
+    full, rest = divmod(slots, rows)
+    total = 0.0
+    for count, high in ((full, rows), (1 if rest else 0, rest)):
+        fma = high * plan.vectors / core.fma_per_cycle
+        loads = (high + plan.vectors) / core.loads_per_cycle
+        busy = max(fma, loads, core.fma_latency) + 0.1 * loads
+        total += count * (problem.channels * busy + 3 * high * plan.vectors + LOOP_ENTRY)
+    return total
+
+
+def _rate(core: Core, held: int) -> float:
+    """Bytes per cycle and thread at which weights come that are read once per block."""
+    if held <= core.l2_bytes:
+        return core.l2_bytes_per_cycle
+    if held <= core.l3_bytes * 0.8:
+        return core.l3_bytes_per_cycle
+    return MEMORY * core.memory_gigabytes / core.gigahertz / core.threads
