@@ -43,6 +43,11 @@ def keep_threads(count: int) -> None:
     """Tests leave the environment of their process alone."""
 
 
+def known_limits(threads: int, *, quick: bool) -> Limits:
+    """What ``measure_limits`` could find."""
+    return LIMITS
+
+
 def printed(made: dict[str, Any]) -> str:
     console = Console(width=160, record=True, file=StringIO())
     report.print_document(made, console)
@@ -149,6 +154,8 @@ def test_wrong_usage(arguments: list[str], message: str, monkeypatch: pytest.Mon
 
 def test_run_writes_json_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.__main__.set_threads", keep_threads)
+    # The limits have a test of their own, which takes seconds.
+    monkeypatch.setattr("benchmarks.session.measure_limits", known_limits)
     to = tmp_path / "found.json"
     arguments = ["run", "gemm-squares", "--quick", "--only", "64x64x64", "--peers", "numpy"]
     done = CliRunner().invoke(main, [*arguments, "--threads", "1", "--json", str(to)])

@@ -31,6 +31,7 @@ needs_affinity = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this platform has no affinity"
 )
 
+FORKS = 4 if hasattr(os, "fork") else 0
 _KINDS = [Waiting.FUTEX, Waiting.CONDVAR] if sys.platform == "linux" else [Waiting.CONDVAR]
 
 
@@ -260,66 +261,86 @@ def test_32_bits_run_serially() -> None:
     assert system_of("loongarch64-unknown-linux-gnu", 8).waiting is Waiting.CONDVAR
 
 
-# What needs a process of its own.
-
-
-def run_python(text: str, **environment: str) -> str:
-    """Standard output of a program that ends well and says nothing else."""
-    paths = [str(ROOT), str(ROOT / "grammar"), str(ROOT / "backends")]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", text],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-PRELUDE = """
-import os, sys, threading, time
-import numpy as np
-from tests.llvm.native import hunt, meet, region
-from tilec_llvm.pool import default_threads, pool
-"""
-
-
-@needs_affinity
-def test_affinity_limits_the_threads() -> None:
-    text = """
-core = min(os.sched_getaffinity(0))
-os.sched_setaffinity(0, {core})
-print(default_threads(), hunt(pool(), 500, 3, 1), pool().workers())
-"""
-    assert run_python(PRELUDE + text, TILEC_NUM_THREADS="") == "1 0 2\n"
+# What needs a process of its own: a forked one where nothing else is needed.
 
 
 @needs_affinity
 @needs_fork
-def test_a_child_looks_at_its_own_affinity() -> None:
-    text = """
-everything = default_threads()
-if os.fork() == 0:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    os._exit(default_threads())
-print(os.waitstatus_to_exitcode(os.wait()[1]), default_threads() == everything)
-"""
-    assert run_python(PRELUDE + text, TILEC_NUM_THREADS="") == "1 True\n"
+def test_affinity_limits_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TILEC_NUM_THREADS", raising=False)
+    meet(pool(), 2)
+
+    def child() -> bool:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        return default_threads() == 1 and hunt(pool(), 500, 3, 1) == 0 and pool().workers() == 2
+
+    everything = default_threads()
+    assert in_child(child)
+    assert default_threads() == everything
 
 
-def test_the_environment_names_a_number() -> None:
-    assert run_python(PRELUDE + "print(default_threads())", TILEC_NUM_THREADS="3") == "3\n"
+@needs_fork
+def test_the_environment_names_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILEC_NUM_THREADS", "3")
+    assert in_child(lambda: default_threads() == 3)
 
 
 def test_default_threads_are_some() -> None:
     assert default_threads() >= 1
 
 
-@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "meet(pool(), 3)"])
+@needs_workers
+@needs_fork
+def test_threads_beyond_the_limit_are_left_out() -> None:
+    def child() -> bool:
+        found = np.full(3000, -1, np.int32)
+        region(pool(), "mark", found, 3000, 1 << 30)
+        return set(found) == set(range(MOST_WORKERS + 1)) and pool().workers() == MOST_WORKERS
+
+    assert in_child(child)
+
+
+def run_python(text: str) -> None:
+    """A program that ends well and says nothing."""
+    paths = [str(ROOT), str(ROOT / "grammar"), str(ROOT / "backends")]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", text],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+PRELUDE = """
+import os, sys, threading, time
+import numpy as np
+from tests.llvm.native import hunt, meet, region
+from tilec_llvm.pool import pool
+
+def several():
+    # Each of the forked interpreters goes on and ends by itself, as this one does.
+    pool()
+    children = []
+    for _ in range(FORKS):
+        child = os.fork()
+        if child == 0:
+            return
+        children.append(child)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+"""
+ENDINGS = {
+    "at the end": "pass",
+    "by exit": "sys.exit(0)",
+    "after another region": "meet(pool(), 3)",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_the_interpreter_ends_while_workers_spin(ending: str) -> None:
-    for _ in range(3):
-        assert run_python(PRELUDE + f"meet(pool(), 3)\n{ending}") == ""
+    run_python(f"FORKS = {FORKS}\n{PRELUDE}\nseveral()\nmeet(pool(), 3)\n{ENDINGS[ending]}")
 
 
 def test_the_interpreter_ends_during_a_region() -> None:
@@ -328,17 +349,18 @@ def forever():
     while True:
         hunt(pool(), 1000, 3, 1)
 
+several()
 meet(pool(), 2)
 threading.Thread(target=forever, daemon=True).start()
 time.sleep(0.02)
 """
-    for _ in range(3):
-        assert run_python(PRELUDE + text) == ""
+    run_python(f"FORKS = {FORKS}\n{PRELUDE}\n{text}")
 
 
 @needs_workers
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux only")
 def test_without_memory_for_workers_the_caller_works_alone() -> None:
+    """In a process that has had no threads, whose stacks could be used again."""
     text = """
 import resource
 parallel = pool()
@@ -350,16 +372,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 wrong = hunt(parallel, 200, 4, 1)
 alone = parallel.workers()
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-print(wrong, alone, hunt(parallel, 200, 4, 2), parallel.workers())
+later = hunt(parallel, 200, 4, 2)
+assert (wrong, alone, later, parallel.workers()) == (0, 0, 0, 3)
 """
-    assert run_python(PRELUDE + text) == "0 0 0 3\n"
-
-
-@needs_workers
-def test_threads_beyond_the_limit_are_left_out() -> None:
-    text = """
-found = np.full(3000, -1, np.int32)
-region(pool(), "mark", found, 3000, 1 << 30)
-print(set(found) == set(range(pool().workers() + 1)), pool().workers())
-"""
-    assert run_python(PRELUDE + text) == f"True {MOST_WORKERS}\n"
+    run_python(PRELUDE + text)

@@ -74,7 +74,7 @@ def test_reshape(shape: tuple[int, ...], to: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 8, 13, 33, 100])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 8, 13, 33, 50])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_argsort_is_stable_and_puts_nan_last(n: int, axis: int, *, descending: bool) -> None:
     random = np.random.default_rng(n)
