@@ -6,9 +6,10 @@ of two types of equal width the left one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from tilec.records import dataclass
 
 
 class Kind(Enum):

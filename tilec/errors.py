@@ -7,8 +7,9 @@ as the exception itself, the others in its ``also``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tilec.records import dataclass
 from tilec.source import Span
 
 

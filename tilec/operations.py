@@ -7,9 +7,10 @@ included, is that of ``tensor/evaluate.py``, the reference evaluator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from tilec.records import dataclass
 
 
 class Rule(Enum):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Final
 
 from tilec.errors import ArgumentError
+from tilec.records import dataclass
 
 CONVOLUTIONS: Final = ("auto", "direct", "winograd")
 """Methods of convolutions that ``Options.conv`` names."""

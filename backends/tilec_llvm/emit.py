@@ -9,7 +9,6 @@ parallel loops takes ``i32 threads`` besides, and calls ``tilec_parallel`` of ``
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
@@ -30,6 +29,7 @@ from tilec.kernel.ir import (
     Store,
 )
 from tilec.kernel.uses import Uses, parallel_loops, private_buffers
+from tilec.records import dataclass
 from tilec_llvm import expressions, memory
 from tilec_llvm.expressions import Names
 from tilec_llvm.math import Definition

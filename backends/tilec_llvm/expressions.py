@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var
+from tilec.records import dataclass
 from tilec_llvm import address, arithmetic, memory
 from tilec_llvm.memory import Place
 from tilec_llvm.types import constant_vector, literal, vector

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tilec.dtypes import BOOL
 from tilec.kernel.ir import Buffer, Scope, VType
+from tilec.records import dataclass
 from tilec_llvm.arithmetic import shuffle
 from tilec_llvm.math import Definition
 from tilec_llvm.types import (

@@ -12,7 +12,7 @@ Scratch that is private has a place per thread; ``tilec/kernel/uses.py`` says wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tilec.records import dataclass
 
 DECLARATION = "declare void @tilec_parallel(ptr, ptr, i64, i32) nounwind\n"
 """See ``pool_ir.py``."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import cast
 
 from tilec.options import read_environment
+from tilec.records import dataclass
 from tilec.target.cores import usable_cores
 from tilec_llvm.direct import Entry
 from tilec_llvm.jit import LlvmRunner, load_forever, workspaces

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from tilec.records import dataclass
 
 
 class Waiting(Enum):

@@ -5,11 +5,11 @@ LLVM is loaded when it is first needed: importing this module costs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 from tilec.errors import InternalError, TargetError
+from tilec.records import dataclass
 from tilec_llvm.writer import Abilities
 
 SPEED = 2

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
 from tilec.kernel.ir import INDEX, VType
+from tilec.records import dataclass
 from tilec_llvm.math import Definition
 from tilec_llvm.types import register
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from tilec.cli.report import print_code, print_table
 from tilec.cli.specs import inputs_from_options, parse_numbers, parse_shapes
 from tilec.errors import TargetError
 from tilec.options import Options, read_environment
+from tilec.records import dataclass
 from tilec.version import __version__
 
 if TYPE_CHECKING:

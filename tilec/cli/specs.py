@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from tilec.dtypes import BY_NAME
+from tilec.records import dataclass
 from tilec.runtime.spec import Number, Spec
 
 if TYPE_CHECKING:

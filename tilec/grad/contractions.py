@@ -11,13 +11,13 @@ read any more is kept as a condition (``anchored``), unless others imply it.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 from tilec.errors import GradientError
 from tilec.grad.rules import ONE, ZERO, choose, div, mul
 from tilec.grad.scalars import adjoints, anchored, tangent
 from tilec.grad.tape import Tape, Term, contraction
+from tilec.records import dataclass
 from tilec.tensor import surface
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Attribute, Constraint, Contraction

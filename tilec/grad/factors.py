@@ -5,12 +5,12 @@ The lowering leaves an attribute with the factor, a number or the name of a valu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tilec.dtypes import F32, I32
 from tilec.grad.rules import div, mul, neg
 from tilec.grad.tape import Tape
+from tilec.records import dataclass
 from tilec.tensor.ir import Map
 from tilec.tensor.scalar import Literal, Scalar
 

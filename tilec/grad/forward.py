@@ -7,7 +7,7 @@ the other; what does not change has no tangent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from tilec.grad.contractions import Contracted, Ties
 from tilec.grad.factors import factor_of
@@ -15,6 +15,7 @@ from tilec.grad.prepare import settle_extremes, varied
 from tilec.grad.reverse import Wanted, float_outputs, without_dead
 from tilec.grad.scalars import tangent
 from tilec.grad.tape import UNNAMED, Tape, Term, axis_names, elementwise, zero_like
+from tilec.records import dataclass
 from tilec.tensor import surface
 from tilec.tensor.ir import (
     Contraction,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Final
 
 from tilec.grad.reverse import without_dead
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 from tilec.tensor import domain
 from tilec.tensor.ir import Contraction, Input, Map, Node, Program, TensorType, operands
 from tilec.tensor.scalar import Apply, Scalar, walk

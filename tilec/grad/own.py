@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tilec.errors import GradientError
 from tilec.grad.tape import Tape, elementwise, zero_like
+from tilec.records import dataclass
 from tilec.tensor import uses
 from tilec.tensor.ir import Program, Region, TensorType
 

@@ -11,7 +11,7 @@ to its operands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from tilec.errors import GradientError
 from tilec.grad.contractions import Contracted, Ties
@@ -30,6 +30,7 @@ from tilec.grad.tape import (
     known_rank,
 )
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor import surface, uses
 from tilec.tensor.ir import (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
 from tilec.dtypes import GENERIC, DType
 from tilec.grad.rules import ZERO, add, choose
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor import surface
 from tilec.tensor.affine import Affine

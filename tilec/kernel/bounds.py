@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import copy
-from dataclasses import dataclass
 from math import inf
 from typing import Final, TypeAlias
 
 from tilec.dtypes import I64, DType, Kind, integer_range
 from tilec.errors import InternalError
 from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var
+from tilec.records import dataclass
 
 Bound: TypeAlias = int | float
 """A whole number or an infinity."""

@@ -7,11 +7,11 @@ of a buffer, all loop bounds are explicit, and every access stays inside ``Buffe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from tilec.dtypes import BOOL, I64, DType
+from tilec.records import dataclass
 
 
 class Scope(Enum):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import combinations_with_replacement
 from math import gcd, inf
@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 from tilec.kernel.bounds import Bound, Facts, Linear, sample
 from tilec.kernel.ir import Load, Stmt, Store
 from tilec.kernel.printer import print_statement
+from tilec.records import dataclass
 
 MAX_STEPS: Final = 2000
 """Values tried for the digits of one equation before isl is asked."""

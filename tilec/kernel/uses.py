@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
@@ -25,6 +25,7 @@ from tilec.kernel.ir import (
     Store,
     Var,
 )
+from tilec.records import dataclass
 
 
 @dataclass(slots=True)

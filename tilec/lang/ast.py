@@ -6,9 +6,10 @@ in ``lang/check.py``. Spans do not take part in comparison, so a program equals 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor.ir import Aggregation
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
+from tilec.records import dataclass
 from tilec_grammar import END, Tables, load_tables
 
 UNKNOWN: Final = ""

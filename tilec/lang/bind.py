@@ -8,13 +8,13 @@ program is specialised for their values as it is for shapes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tilec.lang import ast, builtins
 from tilec.lang.builtins import Group
 from tilec.lang.kinds import TensorKind, TupleKind, UnknownKind, describe
 from tilec.lang.scope import Scope
 from tilec.operations import INFIX
+from tilec.records import dataclass
 
 _Path = tuple[int, ...]
 """Positions in nested tuples, outermost first, that lead to the value that is needed."""

@@ -6,12 +6,13 @@ their own. What each computes is written in ``lang/lower/``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
 from tilec.dtypes import BOOL, BY_NAME, DType
 from tilec.operations import OPERATIONS
+from tilec.records import dataclass
 
 
 class Group(Enum):

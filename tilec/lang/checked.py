@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tilec.dtypes import DType
 from tilec.lang import ast
 from tilec.lang.kinds import Kind
+from tilec.records import dataclass
 from tilec.source import Span
 
 

@@ -6,7 +6,6 @@ that is lowered to the same nodes again, whatever shapes it is bound to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tilec.dtypes import GENERIC, I32, DType
@@ -14,6 +13,7 @@ from tilec.errors import GradientError
 from tilec.lang import ast
 from tilec.lang.express_sizes import SPAN, Sizes, integer
 from tilec.lang.express_values import Values
+from tilec.records import dataclass
 from tilec.tensor import surface
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import (

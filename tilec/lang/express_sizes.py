@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Final, TypeAlias
 
 from tilec.errors import GradientError
 from tilec.lang import ast
 from tilec.operations import OPERATIONS
+from tilec.records import dataclass
 from tilec.source import Source, Span
 from tilec.tensor.affine import Affine
 from tilec.tensor.size import Coefficient, Size, SizeExpr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from tilec.errors import GradientError, InternalError
 from tilec.lang import ast
 from tilec.lang.express_sizes import SPAN, Sizes, integer
 from tilec.operations import OPERATIONS
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.scalar import Apply, IndexValue, Literal, Read, Scalar
 from tilec.tensor.size import SizeExpr

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeAlias
 
 from tilec.errors import TileSyntaxError
 from tilec.lang.automaton import UNKNOWN, Fault, Token, automaton
+from tilec.records import dataclass
 from tilec.source import Source, Span
 from tilec_grammar import END
 from tilec_grammar.examples import (

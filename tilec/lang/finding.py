@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tilec.records import dataclass
 from tilec.source import Span
 
 

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from tilec.errors import Collector, NameResolutionError, ShapeError
 from tilec.lang import ast, walk
+from tilec.records import dataclass
 from tilec.source import Span
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from typing import Final
@@ -12,6 +11,7 @@ from tilec.errors import LimitError
 from tilec.lang import ast, walk
 from tilec.lang.checked import Checked
 from tilec.lang.finding import Lint
+from tilec.records import dataclass
 from tilec.tensor import domain
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, Program, TensorType

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from tilec.errors import InternalError
 from tilec.lang import ast
+from tilec.records import dataclass
 from tilec.source import Span
 
 __all__ = ["print_expr", "print_file", "print_function", "print_statement"]

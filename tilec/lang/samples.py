@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, product, repeat
 from typing import Final
 
@@ -13,6 +12,7 @@ from tilec.lang import ast, walk
 from tilec.lang.checked import Checked, InputFact
 from tilec.lang.lower.program import lower
 from tilec.lang.lower.random import STATE
+from tilec.records import dataclass
 from tilec.tensor.ir import Program, TensorType
 from tilec.tensor.size import concrete
 

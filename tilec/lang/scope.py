@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 
 from tilec.errors import Collector, NameResolutionError, TileTypeError, UserError
 from tilec.lang import ast
 from tilec.lang.checked import Checked
 from tilec.lang.kinds import UNKNOWN, Kind
+from tilec.records import dataclass
 from tilec.source import Span
 
 

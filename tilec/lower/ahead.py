@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -22,6 +22,7 @@ from tilec.lower.pieces import Piece, pieces_of
 from tilec.lower.recognise import recognise
 from tilec.lower.streams import is_streamed
 from tilec.lower.translate import Place, contiguous
+from tilec.records import dataclass
 from tilec.schedule import model
 from tilec.schedule.legal import WORKSPACE_BYTES, illegal
 from tilec.schedule.product import Product

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ from tilec.errors import ScheduleError
 from tilec.lower.flatten import FlatPiece
 from tilec.lower.groups import Group
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Streamed, Tiled

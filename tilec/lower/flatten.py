@@ -8,11 +8,12 @@ so that a contiguous array of any rank is one long loop.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from tilec.lower.pieces import Part, Piece
 from tilec.lower.translate import RESULT, Place
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.ir import Map

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Contraction, Map, Node, Program, operands
 from tilec.tensor.scalar import reads

@@ -8,7 +8,7 @@ constraint starts or stops to hold, so that its long middle runs without any.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from math import prod
 
@@ -33,6 +33,7 @@ from tilec.lower.flatten import FlatPiece
 from tilec.lower.pieces import Part, restrict
 from tilec.lower.plan import WIDE, Plan
 from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.records import dataclass
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.ir import Aggregation
 

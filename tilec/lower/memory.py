@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tilec.kernel.ir import Buffer, Temporary
+from tilec.records import dataclass
 
 ALIGN_BYTES = 64
 """A cache line, and the widest vector register."""

@@ -11,7 +11,6 @@ unwritten, because no tile reads them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
@@ -22,6 +21,7 @@ from tilec.lower.loops import place_constraints
 from tilec.lower.pieces import Part
 from tilec.lower.translate import Places, convert, translate
 from tilec.lower.walk import substitute
+from tilec.records import dataclass
 from tilec.schedule.product import Operand
 from tilec.tensor.forms import Axis, Form
 

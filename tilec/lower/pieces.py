@@ -13,12 +13,13 @@ a part, every access is integral, and in bounds wherever the part's constraints 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import gcd, lcm, prod
 
 from tilec.errors import InternalError
+from tilec.records import dataclass
 from tilec.tensor import domain
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, Box, Form, affine_of, form_of

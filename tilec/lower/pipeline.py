@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 
 from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
@@ -37,6 +37,7 @@ from tilec.lower.translate import Place, contiguous
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.lower.winograd import WinogradWriter
+from tilec.records import dataclass
 from tilec.schedule import model, stream
 from tilec.schedule.legal import WORKSPACE_BYTES, illegal
 from tilec.schedule.reduction import Reduction

@@ -9,7 +9,7 @@ that have no point. Which tiles there are, and in which order, is the matter of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby, product
 from math import prod
 
@@ -41,6 +41,7 @@ from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
+from tilec.records import dataclass
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.tensor.forms import Axis, Form

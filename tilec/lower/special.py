@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from tilec.dtypes import F32, I64, U32, U64, accumulator
@@ -27,6 +27,7 @@ from tilec.kernel.ir import (
 )
 from tilec.lower.translate import Place, convert
 from tilec.lower.walk import statements
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Gather, Map, RandomState, RandomValue, Reshape, Scatter, TensorType
 from tilec.tensor.scalar import Read

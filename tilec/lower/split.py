@@ -7,7 +7,7 @@ depend on the machine, so neither do the bits of the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -15,6 +15,7 @@ from tilec.dtypes import DType
 from tilec.kernel.ir import Buffer, VType
 from tilec.lower.flatten import FlatPiece
 from tilec.lower.pieces import Part, Piece
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.scalar import Read, at_indices

@@ -8,10 +8,11 @@ shares is computed once, so that F(4,3) takes 12 operations in and 12 out instea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from tilec.kernel.ir import Apply, Const, Expr, Let, Stmt, Var, VType
+from tilec.records import dataclass
 from tilec.tensor.winograd import Matrix
 
 ZERO, ONE = Fraction(0), Fraction(1)

@@ -12,7 +12,7 @@ Guarantees the order of the additions: it follows from the schedule alone, not f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 
 from tilec.dtypes import F64, DType
@@ -50,6 +50,7 @@ from tilec.lower.pieces import Part
 from tilec.lower.translate import Place, convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 from tilec.schedule.reduction import Access, Reduction
 from tilec.schedule.stream import accumulators, choose
 from tilec.schedule.values import Streamed

@@ -10,7 +10,7 @@ matter of ``registers.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
 from tilec.kernel import build
@@ -18,6 +18,7 @@ from tilec.kernel.ir import Const, Expr, For, If, LoopKind, Stmt
 from tilec.lower.panels import Steps
 from tilec.lower.registers import RegisterTile, Run, Tile
 from tilec.lower.special import Body
+from tilec.records import dataclass
 from tilec.schedule.legal import copies_vectors
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled

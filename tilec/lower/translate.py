@@ -7,13 +7,13 @@ IEEE arithmetic in f16 gives (f32 has more than twice its precision, Figueroa 19
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 
 from tilec.dtypes import BF16, F16, F32, I64, DType
 from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.ir import INDEX, Apply, Buffer, Const, Expr, Load, VType
+from tilec.records import dataclass
 from tilec.tensor import scalar
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Form, form_of

@@ -7,12 +7,11 @@ output is written at once, and what is read in steps is in the first-level cache
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tilec.kernel import build
 from tilec.kernel.ir import Buffer, Expr, For, Load, LoopKind, Stmt, Store, VType
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.walk import substitute
+from tilec.records import dataclass
 from tilec.schedule.footprint import turn_distance
 from tilec.schedule.product import Product
 from tilec.tensor.forms import Axis

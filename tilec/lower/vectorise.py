@@ -12,7 +12,7 @@ gather. Loops inside must have bounds that do not depend on the VECTOR loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from tilec.dtypes import I32
 from tilec.errors import InternalError
@@ -40,6 +40,7 @@ from tilec.kernel.ir import (
 )
 from tilec.lower.walk import expressions, linear_step, statements, substitute, with_args
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

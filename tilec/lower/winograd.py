@@ -17,7 +17,7 @@ bits with any number of threads: the schedule alone says what is summed in which
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from itertools import product
 from math import prod
@@ -50,6 +50,7 @@ from tilec.lower.straight import Straight
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place, Places, translate
 from tilec.lower.vectorise import widen
+from tilec.records import dataclass
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.schedule.winograd import WinogradPlan, padded

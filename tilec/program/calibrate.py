@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -34,6 +33,7 @@ from tilec.kernel.ir import (
 from tilec.kernel.verify import verify
 from tilec.options import Options
 from tilec.program.boundary import compiler_lock, public
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array
 from tilec.runtime.backend import Runner, find_backend
 from tilec.target.calibration import Calibration, Limit, Rate, machine_title

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Lock
 
 from tilec.dtypes import BY_NAME
 from tilec.errors import CacheError, TargetError
 from tilec.options import Options
+from tilec.records import dataclass
 from tilec.runtime.backend import Backend, Runner
 from tilec.runtime.container import Contents, Manifest, field, objects, sizes, strings
 from tilec.runtime.spec import Spec

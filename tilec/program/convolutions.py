@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -21,6 +21,7 @@ from tilec.lower.groups import Group, groups
 from tilec.lower.recognise import recognise
 from tilec.lower.translate import Place, contiguous
 from tilec.options import Options
+from tilec.records import dataclass
 from tilec.rewrite.constants import constant_values
 from tilec.rewrite.convolution import Convolution, convolution_of
 from tilec.rewrite.winograd import apply_winograd, winograd_of

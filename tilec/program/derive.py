@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tilec.errors import ArgumentError, GradientError, TilecError
 from tilec.program.boundary import compiler_lock
+from tilec.records import dataclass
 
 if TYPE_CHECKING:
     from tilec.dtypes import DType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from tilec.errors import GradientError
 from tilec.program.derive import Open, derive
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of
 from tilec.source import Source
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,6 +15,7 @@ from tilec.program.code import KernelFacts
 from tilec.program.engine import Engine, results
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Argument, Recipe
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of, take
 from tilec.runtime.dispatch import Call, Recent, signature_by_value
 from tilec.runtime.outputs import take_outputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from tilec.program.executable import Executable, plain_numbers
 from tilec.program.frontend import Frontend, frontend, function_names, read_source
 from tilec.program.header import Parameter
 from tilec.program.recipe import Argument, Recipe
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of, take
 from tilec.runtime.dispatch import Call, Recent, signature, signature_by_value
 from tilec.runtime.spec import Number, Spec, number_dtype

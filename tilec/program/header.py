@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tilec.dtypes import BY_NAME, DType
 from tilec.errors import CacheError
+from tilec.records import dataclass
 from tilec.runtime.container import Manifest, field, items, objects, strings
 
 

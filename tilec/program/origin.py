@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tilec.errors import GradientError
 from tilec.program.recipe import Argument
+from tilec.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

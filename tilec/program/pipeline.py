@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -24,6 +24,7 @@ from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.convolutions import Methods, choose_methods
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Recipe
+from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, split_constants
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tilec.options import Options
 from tilec.program.frontend import COMPILER_PACKAGES
+from tilec.records import dataclass
 from tilec.runtime.backend import Backend
 from tilec.runtime.cache import digest
 from tilec.runtime.spec import Number, Spec

@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -30,6 +29,7 @@ from tilec.program.code import (
 from tilec.program.engine import Engine, NativeEngine, engine
 from tilec.program.frontend import Frontend, frontend
 from tilec.program.recipe import Argument, Recipe
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, numpy_dtype
 from tilec.runtime.backend import find_backend
 from tilec.runtime.container import (

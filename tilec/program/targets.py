@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tilec.errors import TilecError
 from tilec.options import Options
 from tilec.program.boundary import public
+from tilec.records import dataclass
 from tilec.runtime.backend import find_backend, known_backends
 
 

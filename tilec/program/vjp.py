@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from tilec.program.derive import Open, chosen_inputs, derive
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.program.gradients import Names, TieRule, checked_ties, given_gradients
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, take
 from tilec.source import Source
 

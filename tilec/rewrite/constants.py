@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tilec.records import dataclass
 from tilec.tensor.ir import Input, Node, Output, Program, operands
 
 

@@ -9,10 +9,10 @@ that runs backwards (as in a gradient) is a window whose weights are read in rev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 from tilec.dtypes import F32, F64, DType
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, TensorType
 from tilec.tensor.scalar import Apply, Read

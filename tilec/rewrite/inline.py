@@ -8,11 +8,12 @@ loading it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import ClassVar
 
 from tilec.operations import OPERATIONS, Rule
+from tilec.records import dataclass
 from tilec.tensor.ir import Map, Node, Program, operands
 from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, reads, rewrite, walk
 from tilec.tensor.size import concrete

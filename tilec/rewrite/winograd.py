@@ -18,10 +18,11 @@ and rounded once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 
 from tilec.dtypes import F64, DType
+from tilec.records import dataclass
 from tilec.rewrite.convolution import Convolution
 from tilec.rewrite.cook_toom import minimal_filter
 from tilec.tensor.affine import Affine

@@ -24,13 +24,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from tilec.errors import CacheError, TilecWarning
 from tilec.options import default_cache_folder, read_environment
+from tilec.records import dataclass
 from tilec.runtime.container import Contents, Manifest, field, pack, unpack
 from tilec.runtime.folder import TEMPORARY, FileFacts, Folder, UnsafeError, open_folder
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
 
 from tilec.errors import CacheError
+from tilec.records import dataclass
 
 MAGIC = b"TILEC\x00\x01\n"
 _CHECKSUM_BYTES = 32

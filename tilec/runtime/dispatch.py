@@ -11,7 +11,6 @@ checks that the signature makes needless, no look-up twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from itertools import count, pairwise
 from math import prod
 from struct import Struct
@@ -20,6 +19,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from tilec.records import dataclass
 from tilec.runtime.arrays import (
     Array,
     NumpyDType,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import numpy as np
 
 from tilec.errors import ArgumentError, TileTypeError
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, NumpyDType, allocate, is_masked
 
 # Whether two strided arrays meet is a hard problem; beyond this much work they are said to.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Final, TypeAlias
 
 from tilec.dtypes import BOOL, BY_NAME, F32, I32, I64, U64, DType, integer_range
 from tilec.errors import ArgumentError, LimitError, TileTypeError
+from tilec.records import dataclass
 
 Number: TypeAlias = "bool | int | float"
 """A Python number, which may be passed for an input of rank 0."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from math import prod
 from typing import Any
 
+from tilec.records import dataclass
 from tilec.schedule import model, stream
 from tilec.schedule.footprint import scratch_bytes
 from tilec.schedule.product import Product

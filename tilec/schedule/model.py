@@ -7,10 +7,11 @@ read from. Nothing is run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from math import gcd, log2, prod
 
+from tilec.records import dataclass
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,

@@ -10,9 +10,8 @@ loop, too, is read as vectors (the image of a depthwise convolution), else it is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tilec.dtypes import DType
+from tilec.records import dataclass
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.scalar import Apply, Read, Scalar, reads
 

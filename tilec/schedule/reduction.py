@@ -7,9 +7,9 @@ nothing else is loaded as often.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
+from tilec.records import dataclass
 from tilec.tensor.forms import Axis, Form
 
 

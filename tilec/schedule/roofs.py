@@ -9,9 +9,9 @@ them fetches it again, unless it stays the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
+from tilec.records import dataclass
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core

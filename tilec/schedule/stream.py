@@ -6,8 +6,9 @@ the bytes that come from wherever the operands lie, whichever is longest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tilec.records import dataclass
 from tilec.schedule.legal import WORKSPACE_BYTES
 from tilec.schedule.reduction import Access, Reduction
 from tilec.schedule.values import Streamed

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from tilec.errors import ScheduleError
+from tilec.records import dataclass
 from tilec.schedule.winograd import WinogradPlan, parse_winograd
 
 SCHEDULE_LINE: Final = "schedule: "

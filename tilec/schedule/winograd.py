@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil, log2, prod
 from typing import Final
 
 from tilec.errors import ScheduleError
+from tilec.records import dataclass
 from tilec.target.core import Core
 from tilec.tensor.winograd import Winograd
 

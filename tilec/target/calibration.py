@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, cast
 
 from tilec.errors import CacheError
+from tilec.records import dataclass
 from tilec.target.host import Host
 
 FORMAT: Final = 1

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from tilec.errors import InternalError, TargetError
+from tilec.records import dataclass
 from tilec.target.host import Cache, Host, host
 
 _FOLDER: Final = Path(__file__).parent / "descriptions"

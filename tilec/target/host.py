@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tilec.records import dataclass
 from tilec.target.cores import allowed_cores, usable_cores
 
 # Width in bits of the vectors that a feature brings, widest first. Of vectors whose length is the

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 from tilec.errors import InternalError
+from tilec.records import dataclass
 from tilec.tensor.size import Coefficient, SizeExpr
 
 

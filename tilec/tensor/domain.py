@@ -9,11 +9,11 @@ must be bound (its sizes and coefficients are numbers).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
 
 from tilec.errors import InternalError, LimitError
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import (
     ArgSort,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from typing import TypeAlias
 
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 
 Box: TypeAlias = Mapping[str, tuple[int, int]]

@@ -8,11 +8,12 @@ form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TypeAlias
 
 from tilec.dtypes import DType
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor.affine import Affine
 from tilec.tensor.scalar import Scalar, reads

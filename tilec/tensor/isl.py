@@ -11,11 +11,11 @@ with the number and the coefficients of indices, and programs come from outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from tilec.errors import InternalError, LimitError
+from tilec.records import dataclass
 
 if TYPE_CHECKING:
     import islpy

@@ -7,10 +7,11 @@ rule asks for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from tilec.dtypes import DType
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 
 

@@ -7,11 +7,11 @@ bind time: exact integers, a division that truncates toward zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 from tilec.errors import InternalError
+from tilec.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import TypeAlias
+
+from tilec.records import dataclass
 
 Matrix: TypeAlias = tuple[tuple[Fraction, ...], ...]
 """Rows of rationals."""

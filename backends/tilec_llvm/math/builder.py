@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from tilec.errors import InternalError
+from tilec.records import dataclass
 
 HORNER_LIMIT: Final = 5
 """Polynomials of more coefficients are evaluated in parts that do not wait for each other."""

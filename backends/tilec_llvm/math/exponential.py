@@ -7,9 +7,9 @@ multiples of the same small power of two and their difference has few enough bit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from tilec.records import dataclass
 from tilec_llvm.math import coefficients as fitted
 from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
 from tilec_llvm.math.formats import Format, format_of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from tilec.records import dataclass
 from tilec_llvm.math.builder import Value
 
 

@@ -6,8 +6,7 @@ from the difference between a sum and its operands; both errors are exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tilec.records import dataclass
 from tilec_llvm.math.builder import Operand, Value, fma
 
 

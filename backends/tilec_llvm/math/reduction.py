@@ -8,10 +8,10 @@ next to nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from tilec.records import dataclass
 from tilec_llvm.math.builder import (
     PURE,
     Definition,

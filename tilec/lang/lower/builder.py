@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 
 from tilec.errors import Collector, LimitError, TileTypeError
@@ -21,6 +21,7 @@ from tilec.lang.lower.values import (
     scalar_of,
     shape_of,
 )
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Attribute, Constant, Map, Node, Region, TensorType

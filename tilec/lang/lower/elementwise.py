@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tilec.dtypes import DType
 from tilec.errors import ShapeError, TileTypeError
 from tilec.lang.lower import sizes
 from tilec.lang.lower.values import Number, Pointwise, Tensor, dtype_of, scalar_of, shape_of
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor import types
 from tilec.tensor.size import Size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from tilec.dtypes import GENERIC, I32, U32
 from tilec.errors import ArgumentError, UserError
@@ -14,6 +13,7 @@ from tilec.lang.lower.program import lower_given
 from tilec.lang.lower.random import STATE
 from tilec.lang.lower.values import Number, Tensor, Value, size_number
 from tilec.operations import INFIX
+from tilec.records import dataclass
 from tilec.tensor.ir import Program, Region, TensorType
 from tilec.tensor.size import Size, SizeExpr, open_axes, symbol
 

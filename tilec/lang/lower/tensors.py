@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Final
 
@@ -25,6 +24,7 @@ from tilec.lang.lower.values import (
     shape_of,
     size_number,
 )
+from tilec.records import dataclass
 from tilec.source import Span
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tilec.dtypes import I32, DType
+from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import TensorType
 from tilec.tensor.scalar import IndexValue, Read, Scalar
