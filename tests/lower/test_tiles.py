@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import tilec
 from tests.lower.interpret import run_module
 from tests.lower.test_contractions import arrays_shape, by_points
 from tilec.dtypes import F64
@@ -117,3 +118,14 @@ def test_tiled_product_equals_its_definition(program: Program, seed: int) -> Non
         verify(module)
         (result,) = run_module(module, flat)
         np.testing.assert_array_equal(result.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(28, 3), (7, 3), (30, 4)])
+def test_tiles_at_a_border_share_the_steps_of_all_rows(width: int, blocks: int) -> None:
+    """A row of pixels under a window of three: each edge has a block of its own besides."""
+    text = """function (X[W, C], K[R, C, F]) -> (O) {
+      O[x, f : W, F] = +(X[x + r - 1, c] * K[r, c, f]);
+    }"""
+    specs = tilec.Spec((width, 5)), tilec.Spec((3, 5, 16))
+    made = tilec.function(text).compile(*specs, schedule="tile x=7 f=1x16")
+    assert made.source("kernel").count("for c in") == blocks

@@ -3,13 +3,14 @@
 A tile of ``rows`` x ``vectors`` registers accumulates over the reduction loops; each step loads
 ``vectors`` vectors of one operand and broadcasts ``rows`` scalars of the other, or loads vectors
 of it, too, where it moves along both loops. Where a constraint couples the row loop with a
-reduction loop, the tiles that touch the border unroll that reduction loop and leave out the rows
-that have no point. Which tiles there are, and in which order, is the matter of ``tiles.py``.
+reduction loop (the padding of a convolution), all tiles share the steps in which all rows have a
+point. Tiles at the border have others besides, each written for the rows that have one. Which tiles
+there are, and in which order, is the matter of ``tiles.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import groupby, product
 from math import prod
 
@@ -65,14 +66,14 @@ class Run:
         number: Number of the first tile, counted over all runs.
         count: Tiles.
         size: Rows of each.
-        border: True for a tile that a constraint cuts; it is written for its one position.
+        border: Tiles, counted from the start, with rows that a constraint leaves out of some steps.
     """
 
     start: int
     number: int
     count: int
     size: int
-    border: bool
+    border: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +184,9 @@ class RegisterTile:
             slot = build.var(".panel")
         elif first_panel is not None:
             slot = build.sub(build.var(".panel"), first_panel)
-        if tile.run.border:
-            sums = [*begin, *self._border(tile, acc, position, slot)]
-        else:
-            rows = tuple(range(tile.run.size))
-            sums = [*begin, *self._multiply(tile, acc, rows, position, slot)]
+        sums = [*begin, *self._steps_of_all(tile, acc, position, slot)]
+        for number in tile.run.border:
+            sums += self._steps_of_some(tile, number, acc, position, slot)
         if self.turn is None:
             return [*sums, *ends]
         return self._turned(self.turn, tile, acc, sums, position)
@@ -222,40 +221,81 @@ class RegisterTile:
         registers = {b.name: b for b in self.locals if b.scope is Scope.REGISTER}
         return widen(substitute(expr, row), self.plan.vector, start, lanes, mask, registers)
 
-    def _border(self, tile: Tile, acc: Buffer, position: dict[str, Expr], slot: Expr) -> list[Stmt]:
-        """The steps of a tile that a constraint cuts.
+    def _steps_of_all(
+        self, tile: Tile, acc: Buffer, position: dict[str, Expr], slot: Expr
+    ) -> list[Stmt]:
+        """The steps in which every row of the tile has a point."""
+        run, row = tile.run, self.row.name
+        forms = [f for f in self.problem.constraints if not f.coefficient(row)]
+        if run.border:
+            if len(run.border) == run.count and not any(
+                len(rows) == run.size
+                for number in run.border
+                for _, _, rows in self._points(run, number)
+            ):
+                return []
+            # They hold for all rows if they do for the first and for the last.
+            for form in self._coupled():
+                last = min(0, form.coefficient(row)) * (run.size - 1)
+                forms.append(form.plus(Form((), last)))
+        return self._multiply(tile, acc, tuple(range(run.size)), position, slot, tuple(forms))
 
-        The coupled reductions are unrolled, except that neighbouring values of the innermost of
-        them which leave the same rows stay a loop.
+    def _steps_of_some(
+        self, tile: Tile, number: int, acc: Buffer, position: dict[str, Expr], slot: Expr
+    ) -> list[Stmt]:
+        """The steps of a tile at the border in which only some of its rows have a point.
+
+        Neighbouring values of the innermost coupled reduction that leave the same rows are a loop.
         """
-        row = self.row.name
-        coupled = [f for f in self.problem.constraints if f.coefficient(row)]
-        *unrolled, last = [
+        run = tile.run
+        top = build.const(run.start + number * run.size)
+        forms = tuple(f for f in self.problem.constraints if not f.coefficient(self.row.name))
+        stmts: list[Stmt] = []
+        for point, (name, first, last), rows in self._points(run, number):
+            if 0 < len(rows) < run.size:
+                known = {name: build.const(value) for name, value in point.items()}
+                known = {**position, **known, self.row.name: top}
+                between = {name: (first, last + 1)}
+                at = replace(tile, top=top)
+                stmts += self._multiply(at, acc, rows, known, slot, forms, between)
+        if run.count == 1 or not stmts:
+            return stmts
+        here = build.compare("cmp_eq", build.var(".tile"), build.const(number))
+        return [If(here, tuple(stmts))]
+
+    def _coupled(self) -> list[Form]:
+        """The constraints on the row loop."""
+        return [f for f in self.problem.constraints if f.coefficient(self.row.name)]
+
+    def _points(
+        self, run: Run, number: int
+    ) -> list[tuple[dict[str, int], tuple[str, int, int], tuple[int, ...]]]:
+        """The rows of a tile that have a point, for all values of the coupled reductions.
+
+        Each entry has the values of the outer ones, and a range of the innermost of them.
+        """
+        coupled, row = self._coupled(), self.row.name
+        top = run.start + number * run.size
+        *outer, last = [
             axis
             for axis in self.problem.reductions
             if any(form.coefficient(axis.name) for form in coupled)
         ]
-        stmts: list[Stmt] = []
-        for values in product(*(range(axis.low, axis.high) for axis in unrolled)):
-            point = {axis.name: at for axis, at in zip(unrolled, values, strict=True)}
+        found: list[tuple[dict[str, int], tuple[str, int, int], tuple[int, ...]]] = []
+        for values in product(*(range(axis.low, axis.high) for axis in outer)):
+            point = {axis.name: at for axis, at in zip(outer, values, strict=True)}
 
             def valid(at: int, point: dict[str, int] = point) -> tuple[int, ...]:
-                return tuple(
-                    r
-                    for r in range(tile.run.size)
-                    if all(
-                        _at(form, {**point, last.name: at, row: tile.run.start + r}) >= 0
-                        for form in coupled
-                    )
-                )
+                def holds(r: int) -> bool:
+                    here = {**point, last.name: at, row: top + r}
+                    return all(_at(form, here) >= 0 for form in coupled)
 
-            known = {name: build.const(value) for name, value in point.items()}
+                return tuple(filter(holds, range(run.size)))
+
             for rows, same in groupby(range(last.low, last.high), valid):
-                run = list(same)
-                if rows:
-                    between = {last.name: (run[0], run[-1] + 1)}
-                    stmts += self._multiply(tile, acc, rows, {**position, **known}, slot, between)
-        return stmts
+                found_at = list(same)
+                found.append((point, (last.name, found_at[0], found_at[-1]), rows))
+        return found
 
     def _multiply(
         self,
@@ -264,11 +304,13 @@ class RegisterTile:
         rows: tuple[int, ...],
         known: dict[str, Expr],
         slot: Expr,
+        forms: tuple[Form, ...],
         between: dict[str, tuple[int, int]] | None = None,
     ) -> list[Stmt]:
         """The reduction loops around one step.
 
-        ``known`` has the values of the other loops, ``between`` narrows those of some reductions.
+        ``known`` has the values of the other loops; ``forms`` are not negative at any step, and
+        ``between`` narrows some reductions.
         """
         self.written += 1
         label = f".{self.written}"  # a border may write several steps into one block
@@ -295,7 +337,6 @@ class RegisterTile:
                 terms = (a, Var(f".b{j}{label}", acc.type), Load(acc.name, at, acc.type))
                 body.append(Store(acc.name, at, Apply("fma", terms, acc.type)))
         free = [axis for axis in self.problem.reductions if axis.name not in known]
-        forms = tuple(f for f in self.problem.constraints if not f.coefficient(self.row.name))
         bounds, guards, hoisted = place_constraints(
             Part(tuple(free), forms, (), self.moving.body), free, None
         )
@@ -303,11 +344,13 @@ class RegisterTile:
             raise InternalError(f"the schedule {self.plan} leaves a guard in the inner loop")
         for axis in reversed(free):
             low, high = bounds[axis.name]
+            first, stop = map(build.const, (between or {}).get(axis.name, (axis.low, axis.high)))
+            low = build.maximum(substitute(low, known), first)
+            high = build.minimum(substitute(high, known), stop)
             if self.steps.is_cut and axis is self.steps.axes[-1]:
-                low, high = self.steps.range(axis)
-            first, stop = (between or {}).get(axis.name, (axis.low, axis.high))
-            low = build.maximum(substitute(low, known), build.const(first))
-            high = build.minimum(substitute(high, known), build.const(stop))
+                begin, end = self.steps.range(axis)
+                low = begin if low == build.const(axis.low) else build.maximum(low, begin)
+                high = end if high == build.const(axis.high) else build.minimum(high, end)
             body = [For(axis.name, low, high, tuple(body))]
         for guard in hoisted:
             body = [If(substitute(guard, known), tuple(body))]

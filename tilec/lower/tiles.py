@@ -90,20 +90,16 @@ class TileWriter:
         return [For(".task", _ZERO, count, body, kind=LoopKind.PARALLEL)]
 
     def _runs(self) -> list[Run]:
-        """Cut the row loop into tiles; neighbours of equal form make a run."""
-        axis = self.tile.row
+        """Cut the row loop into tiles; those of full size make a run, the rest another."""
+        axis, rows = self.tile.row, self.plan.rows
+        full, rest = divmod(axis.extent, rows)
         runs: list[Run] = []
-        start = axis.low
-        while start < axis.high:
-            size = min(self.plan.rows, axis.high - start)
-            border = not self._is_clear(start, size)
-            last = runs[-1] if runs else None
-            if last is not None and not (last.border or border) and last.size == size:
-                runs[-1] = replace(last, count=last.count + 1)
-            else:
-                number = 0 if last is None else last.number + last.count
-                runs.append(Run(start, number, 1, size, border))
-            start += size
+        for number, count, size in ((0, full, rows), (full, 1, rest)):
+            start = axis.low + number * rows
+            if count and size:
+                tops = range(start, start + count * size, size)
+                border = tuple(at for at, top in enumerate(tops) if not self._is_clear(top, size))
+                runs.append(Run(start, number, count, size, border))
         return runs
 
     def _is_clear(self, start: int, size: int) -> bool:
@@ -249,7 +245,7 @@ class TileWriter:
     ) -> list[Stmt]:
         """The tiles of a run that belong to this task, with rows read where they lie."""
         low, high = self._own(run, ranges)
-        if run.border:
+        if run.border and run.count == 1:
             stmts = tuple(visit(Tile(run, build.const(run.start), _ZERO, self.tile.width)))
             inside = build.both(
                 build.compare("cmp_le", low, _ZERO), build.compare("cmp_gt", high, _ZERO)
