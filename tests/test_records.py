@@ -96,22 +96,23 @@ def test_wrong_arguments(arguments: tuple[int, ...]) -> None:
 
 
 def test_what_is_frozen() -> None:
-    pair = Pair(1)
+    pair: Any = Pair(1)
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'left'"):
-        pair.left = 2  # type: ignore[misc]
+        pair.left = 2
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'left'"):
         del pair.left
     assert pair == Pair(1)
 
 
 def test_hashes() -> None:
+    unhashable: Any = [1]
     assert len({Pair(1), Pair(1, ()), Pair(2), Pair(1, (3,))}) == 3
     assert hash(Pair(1, (2,))) == hash(Pair(1, (2,)))
     assert Empty() == Empty()
     assert len({Empty(), Empty()}) == 1
     assert Empty() != Pair(1)
     with pytest.raises(TypeError, match="unhashable"):
-        hash(Pair(1, [1]))  # type: ignore[arg-type]
+        hash(Pair(1, unhashable))
 
 
 def test_copies() -> None:

@@ -72,11 +72,10 @@ def _with_slots(cls: _Class, fields: tuple[dataclasses.Field[Any], ...]) -> _Cla
     """The class once more: slots cannot be added to one that exists."""
     left_out = {"__dict__", "__weakref__", *(f.name for f in fields)}
     contents = {name: value for name, value in vars(cls).items() if name not in left_out}
-    inherited = {
-        name for base in cls.__mro__[1:] for name in cast("Any", vars(base).get("__slots__", ()))
-    }
+    inherited = {name for base in cls.__mro__[1:] for name in vars(base).get("__slots__", ())}
     contents["__slots__"] = tuple(f.name for f in fields if f.name not in inherited)
-    made = type(cls)(cls.__name__, cls.__bases__, contents)
+    make = cast("Callable[..., _Class]", type(cls))
+    made = make(cls.__name__, cls.__bases__, contents)
     made.__qualname__ = cls.__qualname__
     return made
 
