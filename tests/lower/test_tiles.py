@@ -34,7 +34,7 @@ VECTOR_SIZES = [4, 5, 8, 16, 17, 23, 33]
 def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small problems are tiled, blocked and divided like large ones."""
     monkeypatch.setattr(model, "MIN_WORK", 1)
-    monkeypatch.setattr(model, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(model, "PARALLEL_CYCLES", 1)
     monkeypatch.setattr(model, "REDUCE_BLOCK", 3)
 
 

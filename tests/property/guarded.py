@@ -97,7 +97,7 @@ def check(
 def campaign(number: int, examples: int, note: Path) -> None:
     """Many random cases."""
     # Small problems are tiled, split and divided like large ones.
-    model.MIN_WORK = model.PARALLEL_WORK = 1
+    model.MIN_WORK = model.PARALLEL_CYCLES = 1
     split.MANY_POINTS, split.TASKS = 64, 5
 
     @seed(number)

@@ -22,7 +22,7 @@ from tilec.schedule import model
 def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small problems are tiled, split and divided like large ones."""
     monkeypatch.setattr(model, "MIN_WORK", 1)
-    monkeypatch.setattr(model, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(model, "PARALLEL_CYCLES", 1)
     monkeypatch.setattr(split, "MANY_POINTS", 64)
     monkeypatch.setattr(split, "TASKS", 5)
 

@@ -119,6 +119,6 @@ def test_the_model_proposes_legal_schedules_only(program: Program, limit: int) -
 def _small() -> Any:  # pyright: ignore[reportUnusedFunction]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "MIN_WORK", 1)
-        patch.setattr(model, "PARALLEL_WORK", 1)
+        patch.setattr(model, "PARALLEL_CYCLES", 1)
         patch.setattr(model, "REDUCE_BLOCK", 3)
         yield

@@ -29,8 +29,9 @@ from tilec.tensor.forms import Axis
 MIN_WORK = 1 << 15
 """Multiplications below which one plain loop nest is as good and compiles faster."""
 
-PARALLEL_WORK = 1 << 20
-"""Multiplications below which one thread is faster than waking a second."""
+PARALLEL_CYCLES = 1 << 14
+"""Cycles of multiplications on one thread below which a second one does not pay: fork and join
+take some 1500, and each thread meets its operands in a cold cache."""
 
 UNSHARED = 8
 """How much longer a multiplication takes, about, whose operands all come from memory."""
@@ -300,7 +301,9 @@ def _parallel(
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
     moving, still = problem.split(axis.name, row and row.name)
     apart = still.moves(axis.name)  # nothing is read twice, so that memory is the limit
-    if core.threads == 1 or total * (UNSHARED if apart else 1) < PARALLEL_WORK:
+    work = total * (UNSHARED if apart else 1)
+    at_once = core.vector_bytes // problem.dtype.bytes * core.fma_per_cycle
+    if core.threads == 1 or work < PARALLEL_CYCLES * at_once:
         return None, 1
 
     others = [a for a in problem.axes if a is not axis and a is not row and a.name != turn]
