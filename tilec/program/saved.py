@@ -10,7 +10,6 @@ of tilec for this CPU.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -200,7 +199,7 @@ def _bound_arrays(recipe: Recipe, contents: Contents) -> dict[str, Array]:
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file as a whole: a failure leaves the old file, if there was one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with temporary.open("xb") as file:
             for piece in pieces:

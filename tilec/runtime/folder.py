@@ -9,7 +9,6 @@ private by default and these calls do not exist, the checks of owner and mode ar
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -89,7 +88,7 @@ class Folder:
         Raises:
             OSError: it cannot be written; nothing is left behind.
         """
-        temporary = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+        temporary = f"{TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY | _CLOEXEC
         descriptor = os.open(self._at(temporary), flags, 0o600, dir_fd=self.descriptor)
         try:

@@ -7,7 +7,6 @@ and cores of this machine are read from the system and go before what its descri
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -188,6 +187,8 @@ def _fitting(machine: Host) -> Core:
 
 
 def _read(path: Path) -> Description:
+    import tomllib  # slow to import, and not needed for code that is found in the disk cache
+
     try:
         facts: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         cpus, features = tuple(facts.pop("cpus")), frozenset(facts.pop("features"))
