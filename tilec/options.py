@@ -39,7 +39,7 @@ class Options:
     disable: tuple[str, ...] = field(default=(), metadata={"code": True})
     cpu: str | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
-    conv: str = field(default="direct", metadata={"code": True})
+    conv: str = field(default="auto", metadata={"code": True})
 
     def code_key(self) -> tuple[tuple[str, object], ...]:
         """Name and value of each field that changes the code, for the cache key."""

@@ -30,3 +30,16 @@ def test_an_illegal_schedule(tilec: Tilec) -> None:
     assert result.status == 1
     assert "needs 201 registers" in result.err
     assert tilec("explain", "-e", MATMUL, *SHAPES, "--what-if", "i").status == 1
+
+
+def test_methods_of_convolutions(tilec: Tilec) -> None:
+    text = (
+        "function (X[H, W, C], K[I, J, C, F]) -> (S) {"
+        " S[y, x, f : H, W, F] = +(X[y + i - 1, x + j - 1, c] * K[i, j, c, f]); }"
+    )
+    shapes = ("--shape", "X=28x28x64", "--shape", "K=3x3x64x64", "--no-run", "--cpu", "haswell")
+    found = tilec("explain", "-e", text, *shapes, "--conv", "winograd")
+    assert "schedule    winograd F(" in found.out
+    assert "method      direct: work 57.803 MFLOP, depth 11, workspace 0.0 KiB" in found.out
+    assert "schedule    tile" in tilec("explain", "-e", text, *shapes, "--conv", "direct").out
+    assert tilec("explain", "-e", text, *shapes, "--conv", "best").status == 2

@@ -82,7 +82,12 @@ def test_any_convolution_under_any_schedule(data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         program = with_epilogue(program)
     plan = WinogradPlan(
-        "", size(1, 6), size(1, 3), 2, size(1, 2), data.draw(st.sampled_from(["tiles", "filters"]))
+        "",
+        size(1, 6),
+        size(1, 3),
+        2,
+        size(1, 2),
+        data.draw(st.sampled_from([None, "tiles", "filters"])),
     )
     check(program, data.draw(st.sampled_from([(2, 2), (1, 2), (3, 2)])), plan)
 
@@ -97,8 +102,11 @@ def test_larger_tiles_and_weights_from_behind() -> None:
     check(program, (4, 4), WinogradPlan("", 3, 2, 2, 2))
 
 
-@pytest.mark.parametrize("parallel", ["tiles", "filters"])
-def test_what_is_divided_among_threads(parallel: str) -> None:
+@pytest.mark.parametrize(
+    ("parallel", "expected"),
+    [(None, []), ("tiles", [".part"]), ("filters", [".chunk", ".filters"])],
+)
+def test_what_is_divided_among_threads(parallel: str | None, expected: list[str]) -> None:
     program = conv("y x f", "y+i x+j c", "i j c f", (4, 4, 8), (6, 6, 2), (3, 3, 2, 8))
     (node,) = program.nodes
     assert isinstance(node, Contraction)
@@ -110,4 +118,4 @@ def test_what_is_divided_among_threads(parallel: str) -> None:
     module = lower_program(after, core=SMALL, winograd={"S": (method, plan)})
     loops = [each for each in statements(module.kernels[-1].body) if isinstance(each, For)]
     divided = [each.var for each in loops if each.kind is LoopKind.PARALLEL]
-    assert divided == ([".part"] if parallel == "tiles" else [".chunk", ".filters"])
+    assert divided == expected

@@ -60,7 +60,8 @@ def assembly(program: str, cpu: str) -> tuple[str, str]:
     """Assembly for a processor, and the schedule line."""
     text, shapes = PROGRAMS[program]
     specs = [tilec.Spec(shape, "f32") for shape in shapes]
-    executable = tilec.function(text).compile(*specs, options=tilec.Options(cpu=cpu))
+    options = tilec.Options(cpu=cpu, conv="direct")
+    executable = tilec.function(text).compile(*specs, options=options)
     (kernel,) = executable.kernels
     schedule = next(line for line in kernel.header if line.startswith("schedule: "))
     return executable.source("asm"), schedule

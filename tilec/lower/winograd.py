@@ -135,10 +135,8 @@ class WinogradWriter:
         )
         blocks = -(-problem.tile_count // block)
         stmts: tuple[Stmt, ...] = (inward, panels)
-        if not shared:
-            stmts = (For(".part", _ZERO, build.const(blocks), stmts, kind=LoopKind.PARALLEL),)
-        else:
-            stmts = (For(".part", _ZERO, build.const(1), stmts),)
+        kind = LoopKind.PARALLEL if self.plan.parallel == "tiles" else LoopKind.SERIAL
+        stmts = (For(".part", _ZERO, build.const(blocks), stmts, kind=kind),)
         return Body(stmts, tuple(self.locals), (str(self.plan),), self.plan.lanes)
 
     # Tiles: their slots in scratch memory and their places.

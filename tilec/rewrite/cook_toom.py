@@ -21,9 +21,12 @@ from tilec.tensor.winograd import Minimal
 POINTS = tuple(map(Fraction, ("0", "1", "-1", "1/2", "-1/2", "2", "-2")))
 """Points in the order in which they are taken, but for the sets of ``BEST``."""
 
-BEST = {5: tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2")))}
-"""By their number, points with a smaller error than the first of ``POINTS``. With multiples of 3/4
-the powers in A stay near 1, and all entries of A and B are dyadic, so that they are exact."""
+BEST = {
+    4: tuple(map(Fraction, ("1/2", "-1/2", "3/2", "-3/2"))),
+    5: tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2"))),
+}
+"""By their number, points with a third of the error that the first of ``POINTS`` have. The powers
+in A stay near 1, and all entries of A and B are dyadic, so that they are exact."""
 
 
 @lru_cache(maxsize=64)

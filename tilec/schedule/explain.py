@@ -293,7 +293,7 @@ def report(
         traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
         own = model.cycles(problem, core, plan) / threads / limits.hertz
     elif isinstance(plan, WinogradPlan) and isinstance(problem, Winograd):
-        every, size = True, core.vector_bytes // plan.lanes
+        every, size = plan.parallel is not None, core.vector_bytes // plan.lanes
         scratch = transforms_bytes(problem, plan.block, size) * core.threads
         own = cycles(problem, plan, core, size, constant=True) / limits.hertz
         # Weights pass by once per block of tiles, transforms are written and read once.

@@ -30,7 +30,7 @@ about four operations per element, and spills what the registers cannot hold."""
 COPY = 1.5
 """Cycles per element and vector for the copy of a tile at the border."""
 
-SCRATCH = 0.5
+SCRATCH = 0.65
 """Share of the second-level cache that the transforms of a block may fill."""
 
 RESIDENT = 0.75
@@ -42,13 +42,13 @@ MEMORY = 0.5
 FILTERING = 16
 """Multiplications in f64 per cycle at which weights are transformed."""
 
-BLOCKS = 4
+BLOCKS = 6
 """How many sizes of blocks are tried, from the largest that fits."""
 
 
 _TEXT: Final = re.compile(
     r"winograd (F\(\d+(?:x\d+)*,\d+(?:x\d+)*\)) (\d+)x(\d+)x(\d+), "
-    r"block (\d+), parallel (tiles|filters)"
+    r"block (\d+)(?:, parallel (tiles|filters))?"
 )
 
 
@@ -62,7 +62,7 @@ class WinogradPlan:
         rows: Tiles of a register tile.
         lanes: Elements of one vector register.
         vectors: Registers along the filters of a register tile, which is as wide as a panel.
-        parallel: What is divided among threads: ``tiles``, or ``filters``.
+        parallel: What is divided among threads: ``tiles``, or ``filters``; None for one thread.
     """
 
     method: str
@@ -70,13 +70,11 @@ class WinogradPlan:
     rows: int
     lanes: int
     vectors: int
-    parallel: str = "tiles"
+    parallel: str | None = None
 
     def __str__(self) -> str:
-        return (
-            f"winograd {self.method} {self.rows}x{self.vectors}x{self.lanes}, "
-            f"block {self.block}, parallel {self.parallel}"
-        )
+        text = f"winograd {self.method} {self.rows}x{self.vectors}x{self.lanes}, block {self.block}"
+        return text if self.parallel is None else f"{text}, parallel {self.parallel}"
 
 
 def parse_winograd(text: str) -> WinogradPlan:
@@ -140,7 +138,7 @@ def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Ite
     rows, tiles = register_rows(core, vectors), problem.tile_count
     room = core.l2_bytes * SCRATCH
 
-    def plan(block: int, parallel: str) -> WinogradPlan:
+    def plan(block: int, parallel: str | None) -> WinogradPlan:
         return WinogradPlan(problem.method, block, min(rows, block), lanes, vectors, parallel)
 
     # As many blocks as threads, or a multiple of that, so that all work until the end.
@@ -152,7 +150,7 @@ def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Ite
         if held > room and block > 1:
             continue
         if held * core.threads <= workspace_bytes:
-            yield plan(block, "tiles")
+            yield plan(block, "tiles" if core.threads > 1 else None)
         found += 1
         if found == BLOCKS:
             break
