@@ -5,7 +5,6 @@
     python -m benchmarks.compile_time --json compile.json    # every row, too
 
 From the text to loaded code: parse, check, lower, LLVM, and the packing of weights that are known.
-That binding them copies them first is not counted: it takes as long as the memory does.
 The libraries of the compiler are loaded before, and nothing else is: neither the disk cache nor
 what the compiler remembers of earlier rows helps.
 """
@@ -84,12 +83,10 @@ def compile_row(case: Case, mark: str, runs: int) -> tuple[float, int]:
         forget()
         begin = time.perf_counter()
         function = tilec.function(f"{case.program} // {mark}, {run}")
-        parsed = time.perf_counter() - begin
         if constants:
             function = function.bind(**constants)
-        begin = time.perf_counter()
         executable = function.compile(*passed)
-        times.append(parsed + time.perf_counter() - begin)
+        times.append(time.perf_counter() - begin)
         kernels = len(executable.kernels)
     return min(times), kernels
 

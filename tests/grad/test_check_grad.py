@@ -74,3 +74,10 @@ def test_debug_checks_what_was_derived(monkeypatch: pytest.MonkeyPatch) -> None:
         tilec.grad(f).compile(*specs, options=debug)
     with pytest.raises(tilec.GradientError, match="finite differences give"):
         tilec.jvp(f).compile(*specs[:2], *specs[:2], options=debug)
+
+
+def test_debug_says_what_it_cannot_check() -> None:
+    f = tilec.function("function square(X[70000]) -> (Y) { Y = X * X; }")
+    specs = [tilec.Spec((70000,))] * 2
+    with pytest.warns(tilec.TilecWarning, match="square_grad is not held against finite diff"):
+        tilec.grad(f).compile(*specs, options=tilec.Options(debug=True))

@@ -14,7 +14,7 @@ from tilec.lower.walk import expressions, statements
 from tilec.schedule import model
 from tilec.target.core import Core
 
-CHANNELS = 4, 8
+BATCH, CHANNELS = 4, (4, 8)
 """Whole vectors, so that lanes are points."""
 
 CORE = Core(vector_bytes=16)
@@ -34,10 +34,10 @@ def test_what_gradients_of_convolutions_visit(
     points = int(f(ones["X"], ones["K"], target="reference").sum())
     made = program(tilec.grad(f).source, **shapes)
     kernels = lower_program(made, core=CORE, disable=disable).kernels
-    assert [kernel.name for kernel in kernels] == ["main_DX", "main_DK"]
-    for kernel in kernels:
-        assert guards(kernel) == []
-        assert visited(kernel) == points
+    assert all(guards(kernel) == [] for kernel in kernels)
+    # What a residue class of DX becomes may be a kernel of its own.
+    by_gradient = [[k for k in kernels if k.name.startswith(n)] for n in ("main_DX", "main_DK")]
+    assert [sum(map(visited, each)) for each in by_gradient] == [points, points]
 
 
 def convolution(
@@ -55,7 +55,7 @@ def convolution(
         f"{stride}*x + {dilation}*j - {pad}, c] * K[i, j, c, d]); }}"
     )
     rows, columns = ((n + 2 * pad - 2 * dilation - 1 + stride) // stride for n in (h, w))
-    return f, {"X": (2, h, w, c), "K": (3, 3, c, d), "DO": (2, rows, columns, d)}
+    return f, {"X": (BATCH, h, w, c), "K": (3, 3, c, d), "DO": (BATCH, rows, columns, d)}
 
 
 def guards(kernel: Kernel) -> list[object]:

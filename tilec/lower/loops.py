@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, replace
-from itertools import pairwise
 from math import prod
 
 from tilec.dtypes import F64, I32, DType, Kind, integer_range
@@ -30,7 +29,7 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.flatten import FlatPiece
-from tilec.lower.pieces import Part, restrict
+from tilec.lower.pieces import Part, restrict, segments
 from tilec.lower.plan import WIDE, Plan
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.records import dataclass
@@ -97,7 +96,7 @@ class LoopWriter:
         width = plan.lanes * WIDE
         chunk = max(1, CHUNK // max(1, points) // width) * width
         stmts: list[Stmt] = []
-        for low, high in _segments(flat, axis, alone=False):
+        for low, high in segments(flat.piece, axis, alone=False):
             inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             body = self._element(inner, plan)
             start = build.add(build.mul(build.var(".task"), build.const(chunk)), build.const(low))
@@ -115,7 +114,7 @@ class LoopWriter:
         rest = [a for a in left if a is not axis]
         is_vector = axis.name == plan.vector
         body: list[Stmt] = []
-        for low, high in _segments(flat, axis, alone=not is_vector):
+        for low, high in segments(flat.piece, axis, alone=not is_vector):
             inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             kind = LoopKind.VECTOR if is_vector else LoopKind.SERIAL
             kind = LoopKind.PARALLEL if axis.name == plan.parallel else kind
@@ -236,28 +235,6 @@ def is_cascade(target: Target, parts: Sequence[Part]) -> bool:
     if target.agg is not Aggregation.SUM or not target.accumulate.is_float:
         return False
     return any(prod(a.extent for a in part.axes) > CASCADE_POINTS for part in parts)
-
-
-def _segments(flat: FlatPiece, axis: Axis, *, alone: bool) -> list[tuple[int, int]]:
-    """Cut a loop where a constraint begins or ceases to hold for all reduction points, or for any.
-
-    With ``alone`` only constraints on this loop by itself cut it; the others become loop bounds.
-    """
-    cuts = {axis.low, axis.high}
-    for part in flat.piece.parts:
-        box = {a.name: (a.low, a.high - 1) for a in part.axes}
-        for form in part.constraints:
-            factor = form.coefficient(axis.name)
-            others = tuple(term for term in form.terms if term[0] != axis.name)
-            if not factor or (alone and others):
-                continue
-            if any(name not in box for name, _ in others):
-                continue
-            low, high = Form(others, form.const).range(box)
-            for rest in (low, high):  # where factor * axis + rest >= 0 changes its truth
-                cuts.add(-(rest // factor) if factor > 0 else rest // -factor + 1)
-    inside = sorted(cut for cut in cuts if axis.low <= cut <= axis.high)
-    return list(pairwise(inside))
 
 
 def place_constraints(

@@ -10,7 +10,7 @@ unwritten, because no tile reads them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TypeAlias
 
@@ -27,6 +27,10 @@ from tilec.tensor.forms import Axis, Form
 
 LINE_BYTES = 64
 _ZERO = build.const(0)
+
+STRIP = 64
+"""Steps that are copied for all lanes before the next ones: each vector of them is scattered over
+as many lines of the panel, which have to stay in the first level until the last lane has passed."""
 
 Bounds: TypeAlias = tuple[Expr, Expr]
 """First value of a loop, and the one behind its last."""
@@ -75,17 +79,38 @@ class Steps:
         return total
 
     def loops(
-        self,
-        body: tuple[Stmt, ...],
-        innermost: LoopKind = LoopKind.SERIAL,
-        narrowed: Mapping[str, Bounds] | None = None,
+        self, body: tuple[Stmt, ...], narrowed: Mapping[str, Bounds] | None = None
     ) -> tuple[Stmt, ...]:
         """All loops of the pass around some statements, some of them narrowed."""
-        kind = innermost
-        for axis in reversed(self.axes):
-            low, high = (narrowed or {}).get(axis.name, self.range(axis))
-            body = (For(axis.name, low, high, body, kind=kind),)
-            kind = LoopKind.SERIAL
+        return self._around(self.axes, body, narrowed or {})
+
+    def strips(
+        self, lanes: Callable[[Stmt], Stmt], copy: Stmt, narrowed: Mapping[str, Bounds]
+    ) -> tuple[Stmt, ...]:
+        """Loops that run along the innermost axis for each lane, a strip of it at a time.
+
+        Args:
+            lanes: Puts the loop over lanes around a statement.
+            copy: What is done at a step.
+            narrowed: Bounds of some loops.
+        """
+        axis = self.axes[-1]
+        low, high = narrowed.get(axis.name, self.range(axis))
+        if axis.extent <= STRIP:
+            body = lanes(For(axis.name, low, high, (copy,), kind=LoopKind.VECTOR))
+        else:
+            start = build.var(".strip")
+            stop = build.minimum(build.add(start, build.const(STRIP)), high)
+            inner = For(axis.name, start, stop, (copy,), kind=LoopKind.VECTOR)
+            body = For(start.name, low, high, (lanes(inner),), step=STRIP)
+        return self._around(self.axes[:-1], (body,), narrowed)
+
+    def _around(
+        self, axes: tuple[Axis, ...], body: tuple[Stmt, ...], narrowed: Mapping[str, Bounds]
+    ) -> tuple[Stmt, ...]:
+        for axis in reversed(axes):
+            low, high = narrowed.get(axis.name, self.range(axis))
+            body = (For(axis.name, low, high, body),)
         return body
 
 
@@ -136,10 +161,13 @@ class Packer:
             copy = (_lanes(0, width, copy, LoopKind.VECTOR),)
         narrowed, hoisted = self._bounds(operand)
         if along_steps:
-            inner = self.steps.loops(copy, LoopKind.VECTOR, narrowed)
-            stmts: tuple[Stmt, ...] = (_lanes(0, width, inner, LoopKind.SERIAL),)
+
+            def lanes(body: Stmt) -> Stmt:
+                return _lanes(0, width, (body,), LoopKind.SERIAL)
+
+            stmts = self.steps.strips(lanes, copy[0], narrowed)
         else:
-            stmts = self.steps.loops(copy, narrowed=narrowed)
+            stmts = self.steps.loops(copy, narrowed)
         for guard in hoisted:
             stmts = (If(guard, stmts),)
         if width < self.width:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import gcd, lcm, prod
 
 from tilec.errors import InternalError
@@ -167,11 +167,17 @@ def _without_units(part: Part) -> Part:
     units = {a.name: Affine((), Fraction(a.low)) for a in part.axes if a.extent == 1}
     if not units:
         return part
+    axes = tuple(axis for axis in part.axes if axis.name not in units)
+    return _at_values(replace(part, axes=axes), units)
+
+
+def _at_values(part: Part, values: dict[str, Affine]) -> Part:
+    """A part with loop variables replaced in all that is said about its points."""
     return Part(
-        tuple(axis for axis in part.axes if axis.name not in units),
-        tuple(_at(form, units) for form in part.constraints),
-        tuple(_at(form, units) for form in part.divisible),
-        at_indices(part.body, units),
+        part.axes,
+        tuple(_at(form, values) for form in part.constraints),
+        tuple(_at(form, values) for form in part.divisible),
+        at_indices(part.body, values),
     )
 
 
@@ -179,6 +185,53 @@ def restrict(piece: Piece, name: str, low: int, high: int) -> Piece:
     """The elements of a piece where the output loop ``name`` runs over ``range(low, high)``."""
     axes = tuple(Axis(name, low, high) if axis.name == name else axis for axis in piece.axes)
     return simplify(replace(piece, axes=axes))
+
+
+def segments(piece: Piece, axis: Axis, *, alone: bool) -> list[tuple[int, int]]:
+    """Cut a loop where a constraint begins or ceases to hold for all reduction points, or for any.
+
+    With ``alone`` only constraints on this loop by itself cut it; the others become loop bounds.
+    """
+    cuts = {axis.low, axis.high}
+    for part in piece.parts:
+        box = {a.name: (a.low, a.high - 1) for a in part.axes}
+        for form in part.constraints:
+            factor = form.coefficient(axis.name)
+            others = tuple(term for term in form.terms if term[0] != axis.name)
+            if not factor or (alone and others):
+                continue
+            if any(name not in box for name, _ in others):
+                continue
+            low, high = Form(others, form.const).range(box)
+            for rest in (low, high):  # where factor * axis + rest >= 0 changes its truth
+                cuts.add(-(rest // factor) if factor > 0 else rest // -factor + 1)
+    inside = sorted(cut for cut in cuts if axis.low <= cut <= axis.high)
+    return list(pairwise(inside))
+
+
+def cut_alone(piece: Piece) -> list[Piece]:
+    """Pieces in which no constraint binds one output loop by itself; their loops begin at 0."""
+    found = [piece]
+    for axis in piece.axes:
+        found = [
+            _from_zero(restrict(each, axis.name, low, high), axis.name, low)
+            for each in found
+            for low, high in segments(each, axis, alone=True)
+        ]
+    return found
+
+
+def _from_zero(piece: Piece, name: str, low: int) -> Piece:
+    """The same elements, with an output loop that begins at 0 and not at ``low``."""
+    if low == 0:
+        return piece
+    moved = {name: Affine(((name, Fraction(1)),), Fraction(low))}
+    return Piece(
+        tuple(Axis(name, 0, a.extent) if a.name == name else a for a in piece.axes),
+        tuple(form.substitute(moved) for form in piece.output),
+        tuple(_at_values(part, moved) for part in piece.parts),
+        piece.covered,
+    )
 
 
 def _loop_names(node: Contraction) -> tuple[str, ...]:

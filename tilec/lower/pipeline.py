@@ -26,7 +26,7 @@ from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge
 from tilec.lower.groups import Group, groups
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
-from tilec.lower.pieces import Piece, pieces_of, pieces_of_map
+from tilec.lower.pieces import Piece, cut_alone, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.registers import RegisterTile
@@ -285,7 +285,10 @@ def _lower_loops(
     pieces: tuple[Piece, ...],
     output: Place,
 ) -> None:
-    """A contraction or a map: flatten, merge loops, choose a schedule, write the loops."""
+    """A contraction or a map: flatten, merge loops, choose a schedule, write the loops.
+
+    Pieces are one kernel, unless one of them is worth a register tile: then each is a kernel.
+    """
     node = group.node
     if not isinstance(node, Contraction | Map):
         raise InternalError(f"{node.name} is written by loops of its own")
@@ -301,24 +304,56 @@ def _lower_loops(
         output.buffer,
         None if default is None else default.buffer,
     )
-    flats = [flatten(piece, work.places, output, default, after) for piece in pieces]
-    if "merge" not in work.disable:
-        flats = [merge_loops(flat) for flat in flats]
+
+    def flat_of(piece: Piece) -> FlatPiece:
+        flat = flatten(piece, work.places, output, default, after)
+        return flat if "merge" in work.disable else merge_loops(flat)
+
     name = kernel_name(work.program, group)
+    # Panels that were made ahead are those of the whole.
+    if node.name not in work.panels:
+        apart = [flat_of(part) for piece in pieces for part in cut_alone(piece)]
+        if len(apart) > 1 and any(_is_tiled(work, flat, target) for flat in apart):
+            for number, flat in enumerate(apart):
+                _lower_flats(work, group, [flat], target, node, f"{name}.{number}")
+            return
+    _lower_flats(work, group, list(map(flat_of, pieces)), target, node, name)
+
+
+def _is_tiled(work: _Lowering, flat: FlatPiece, target: Target) -> bool:
+    """Whether the cost model writes a piece around a register tile, as a kernel of its own."""
+    if "tile" in work.disable or work.core.vector_bytes == 0:
+        return False
+    problem = recognise(flat, target)
+    if isinstance(problem, str):
+        return False
+    plan = model.choose(problem, work.core, workspace_bytes=work.workspace_bytes)
+    return isinstance(plan, Tiled)
+
+
+def _lower_flats(
+    work: _Lowering,
+    group: Group,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    name: str,
+) -> None:
+    """One kernel for some pieces."""
     wanted = wanted_for(work.schedule, name)
     if isinstance(wanted, WinogradPlan):
         refuse(name, wanted, "the kernel is no convolution that this method can compute")
     streamed = _stream(work, flats, target, node, name)
     if streamed is not None:
-        _finish(work, group, streamed)
+        _finish(work, group, streamed, name)
         return
     tiled = _tile(work, flats, target, node.name, name)
     if isinstance(tiled, special.Body):
-        _finish(work, group, tiled)
+        _finish(work, group, tiled, name)
         return
     body, planned = _plain(work, flats, target, node, name)
     work.decide(Decision(name, tiled, None, flops_of(flats), pieces=planned))
-    _finish(work, group, body)
+    _finish(work, group, body, name)
 
 
 def _plain(
@@ -452,7 +487,9 @@ def _most_lanes(work: _Lowering, node: Contraction | Map) -> int:
     return work.core.lanes(widest.bytes)
 
 
-def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
+def _finish(
+    work: _Lowering, group: Group, body: special.Body, kernel_named: str | None = None
+) -> None:
     """Make the kernel, run the kernel passes over it, and call it."""
     work.scratch += body.scratch
     used = {e.buffer for e in expressions(body.statements) if isinstance(e, Load)}
@@ -474,7 +511,7 @@ def _finish(work: _Lowering, group: Group, body: special.Body) -> None:
         *(f"{SCHEDULE_LINE}{line}" for line in body.schedule),
         f"tilec {__version__}",
     )
-    name = kernel_name(work.program, group)
+    name = kernel_named or kernel_name(work.program, group)
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
     if "vectorise" not in work.disable:

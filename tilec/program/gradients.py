@@ -5,12 +5,13 @@ Each makes the text of a new function from the text of a given one, before any s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from tilec.errors import ArgumentError, GradientError
+from tilec.errors import ArgumentError, GradientError, TilecWarning
 from tilec.grad import TIES
 from tilec.program.boundary import public
 from tilec.program.derive import Open, chosen_inputs, derive
@@ -169,7 +170,13 @@ def _derived(f: Function, text: str, floats: Sequence[str], judge: _Judge) -> Fu
         if parts.gradient is not None or parts.inner:
             return  # a gradient of its own need not be the derivative
         arrays = small_arguments(f, arguments)
-        if arrays is not None:
+        if arrays is None:
+            message = (
+                f"{plain.name or 'a derived function'} is not held against finite differences: "
+                "its program fits no small shape"
+            )
+            warnings.warn(message, TilecWarning, stacklevel=2)
+        else:
             judge(f, plain, [np.asarray(array) for array in arrays], tuple(floats))
 
     return Function(plain.parts.text, parts.bound, Origin(frozenset(floats), check))
