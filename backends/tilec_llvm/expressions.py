@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tilec.errors import InternalError
-from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var
+from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var, Zip
 from tilec.records import dataclass
 from tilec_llvm import address, arithmetic, memory
 from tilec_llvm.memory import Place
@@ -44,6 +44,11 @@ def emit(writer: Writer, names: Names, expr: Expr) -> Value:
             return _ramp(writer, emit(writer, names, expr.start), expr)
         case Fold():
             return arithmetic.fold(writer, expr.op, emit(writer, names, expr.arg))
+        case Zip():
+            pair = emit(writer, names, expr.first), emit(writer, names, expr.second)
+            lanes, start = expr.type.lanes, expr.type.lanes // 2 if expr.upper else 0
+            chosen = [start + lane // 2 + lane % 2 * lanes for lane in range(lanes)]
+            return arithmetic.shuffle(writer, *pair, chosen)
 
 
 def locate(writer: Writer, names: Names, buffer: str, index: Expr) -> tuple[Place, Value]:

@@ -29,6 +29,7 @@ from tilec.kernel.ir import (
     Temporary,
     Var,
     VType,
+    Zip,
 )
 from tilec.kernel.printer import print_expression, print_kernel, print_module
 
@@ -72,6 +73,8 @@ X, Y, Z = (Var(name, F) for name in "xyz")
         (Ramp(i, 3, VType(I64, 4)), "ramp4(i by 3)"),
         (Splat(X, F8), "splat8(x)"),
         (Fold("max", Load("A", i, F8), F), "fold_max(A[i; 8])"),
+        (Zip(Load("A", i, F8), Splat(X, F8), False, F8), "zip_lower(A[i; 8], splat8(x))"),
+        (Zip(Splat(X, F8), Load("A", i, F8), True, F8), "zip_upper(splat8(x), A[i; 8])"),
         (Const(1.5, F8), "1.5"),
         (Const(1.5, VType(F64)), "1.5_f64"),
         (Const(7, VType(U8)), "7_u8"),

@@ -35,6 +35,7 @@ from tilec.kernel.ir import (
     Temporary,
     Var,
     VType,
+    Zip,
 )
 from tilec.kernel.verify import verify, verify_kernel
 
@@ -278,6 +279,10 @@ def test_unrolled_registers() -> None:
         ("splat of f32x8", (put(ZERO, Splat(Const(0.0, vec(8)), vec(8))),)),
         ("ramp from f32", (put(ZERO, Ramp(ONE, 1, vec(8))),)),
         ("no fold by sub", (put(ZERO, Fold("sub", Const(0.0, vec(8)), F)),)),
+        (
+            "a zip of unequal vectors",
+            (Let(Var("z", vec(8)), Zip(Const(0.0, vec(8)), Const(0.0, vec(4)), True, vec(8))),),
+        ),
         ("the fold has another type", (put(ZERO, Fold("add", Const(0.0, vec(8)), vec(8))),)),
         ("300 is no i8", (Let(Var("x", VType(I8)), Const(300, VType(I8))),)),
         ("1.5 is no i8", (Let(Var("x", VType(I8)), Const(1.5, VType(I8))),)),

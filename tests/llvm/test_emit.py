@@ -50,6 +50,7 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.kernel.verify import verify
+from tilec.lower.square import turned
 from tilec.operations import OPERATIONS, Rule
 from tilec.options import Options
 from tilec.runtime.backend import Backend
@@ -466,6 +467,15 @@ def test_a_read_after_a_write_sees_it() -> None:
 def test_folding_a_ramp() -> None:
     total = Fold("add", Ramp(Const(3, INT), 2, VType(I32, 8)), INT)
     assert computed(1, Store("out", ZERO, total)) == [sum(range(3, 19, 2))]
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 16])
+def test_squares_of_vectors_are_turned_about(lanes: int) -> None:
+    kind = VType(I32, lanes)
+    square = turned([Ramp(Const(100 * row, INT), 1, kind) for row in range(lanes)])
+    stores = [Store("out", build.const(at * lanes), row) for at, row in enumerate(square.rows)]
+    expected = [100 * row + lane for lane in range(lanes) for row in range(lanes)]
+    assert computed(lanes * lanes, *square.stmts, *stores) == expected
 
 
 def test_values_that_occur_twice_are_written_once() -> None:

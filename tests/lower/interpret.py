@@ -33,6 +33,7 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
     Var,
+    Zip,
 )
 from tilec.kernel.uses import private_buffers
 
@@ -147,6 +148,9 @@ class Interpreter:
                 return (self.value(expr.start) + steps).astype(dtype)
             case Fold():
                 return FOLDS[expr.op](self.value(expr.arg)).astype(dtype)
+            case Zip():
+                pair = np.stack([self.value(expr.first), self.value(expr.second)], axis=1)
+                return pair.reshape(2, -1)[int(expr.upper)]
             case Load():
                 return self.load(expr, dtype)
             case Apply():

@@ -59,6 +59,9 @@ def _tiles(draw: st.DrawFn, chosen: KernelSchedule, names: list[str]) -> Tiled:
     if draw(st.integers(0, 4)) == 0:
         parallel = draw(st.sampled_from(names))
     rows = 1 if row is None else draw(st.sampled_from([1, 1, 2, 3, 4, 5, 7, 8, 12]))
+    turn = draw(st.sampled_from([None, None, row, *names]))
+    if row is not None and draw(st.integers(0, 3)) == 0:
+        vector, row, turn = row, vector, vector  # what lies side by side becomes the rows
     return Tiled(
         vector,
         row,
@@ -71,6 +74,7 @@ def _tiles(draw: st.DrawFn, chosen: KernelSchedule, names: list[str]) -> Tiled:
         row_block=draw(_BLOCKS) if pack_row else 0,
         tasks=1 if parallel is None else draw(st.integers(1, 5)),
         parallel=parallel,
+        turn=turn,
     )
 
 

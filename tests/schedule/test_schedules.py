@@ -173,3 +173,27 @@ def test_a_saved_executable_keeps_its_schedule(tmp_path: Path) -> None:
     executable = tilec.function(MATMUL).compile(*SPECS, schedule="tile i=3 j=1x4")
     executable.save(tmp_path / "e")
     assert tilec.load(tmp_path / "e").schedule == executable.schedule
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "tile i=4 j=2x4, pack j",
+        "tile i=7 j=1x4, pack j, 2 tasks over j",
+        "tile j=4 i=2x4, pack i, turn j",
+        "tile j=6 i=1x4, pack i, turn j",
+    ],
+)
+def test_squares_of_vectors_at_every_edge(schedule: str) -> None:
+    # 37 steps, 21 rows, 43 columns: neither is a number of whole vectors.
+    layer = tilec.function(
+        "function (A[M, K], B[N, K], D[N]) -> (R) {"
+        " C[i, j : M, N] = +(A[i, k] * B[j, k]); R = relu(C + D); }"
+    )
+    generator = np.random.default_rng(0)
+    a, b, d = (
+        generator.integers(-3, 4, shape).astype(np.float32) for shape in ((21, 37), (43, 37), (43,))
+    )
+    compiled = layer.compile(a, b, d, schedule=schedule, options=Options(debug=True))
+    assert "zip_upper" in compiled.source("kernel")
+    assert np.array_equal(compiled(a, b, d), np.maximum(a @ b.T + d, 0))

@@ -141,7 +141,17 @@ class Fold:
     type: VType
 
 
-Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold
+@dataclass(frozen=True, slots=True)
+class Zip:
+    """Lanes of two vectors in turn: those of the lower halves, or those of the upper halves."""
+
+    first: Expr
+    second: Expr
+    upper: bool
+    type: VType
+
+
+Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold | Zip
 
 
 @dataclass(frozen=True, slots=True)

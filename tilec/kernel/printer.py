@@ -31,6 +31,7 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
     Var,
+    Zip,
 )
 
 _INDENT: Final = "  "
@@ -175,6 +176,9 @@ def _expression(expr: Expr, level: int) -> str:
             return f"ramp{expr.type.lanes}({_expression(expr.start, 0)}{by})"
         case Fold():
             return f"fold_{expr.op}({_expression(expr.arg, 0)})"
+        case Zip():
+            half = "upper" if expr.upper else "lower"
+            return f"zip_{half}({_expression(expr.first, 0)}, {_expression(expr.second, 0)})"
         case _:
             assert_never(expr)
 

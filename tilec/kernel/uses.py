@@ -24,6 +24,7 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
     Var,
+    Zip,
 )
 from tilec.records import dataclass
 
@@ -85,6 +86,8 @@ class Uses:
                 self._exprs(*expr.args)
             case Splat() | Fold():
                 self._expr(expr.arg)
+            case Zip():
+                self._exprs(expr.first, expr.second)
             case Ramp():
                 self._expr(expr.start)
 

@@ -39,6 +39,7 @@ from tilec.kernel.ir import (
     Store,
     Var,
     VType,
+    Zip,
 )
 from tilec.kernel.printer import print_expression, print_statement
 from tilec.kernel.races import ParallelLoop
@@ -218,6 +219,9 @@ class _Checker:
             case Fold():
                 self._require(expr.op in _FOLDS, f"there is no fold by {expr.op}")
                 self._require(expr.type == VType(expr.arg.type.dtype), "the fold has another type")
+            case Zip():
+                equal = expr.first.type == expr.second.type == expr.type
+                self._require(equal and expr.type.lanes % 2 == 0, "a zip of unequal vectors")
 
     def _check_loop(self, loop: For, names: dict[str, VType], facts: Facts) -> None:
         self._check_new(loop.var, names)
@@ -363,5 +367,7 @@ def _operands(expr: Expr) -> Iterator[Expr]:
             yield from expr.args
         case Splat() | Fold():
             yield expr.arg
+        case Zip():
+            yield from (expr.first, expr.second)
         case Ramp():
             yield expr.start

@@ -14,11 +14,24 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import TypeAlias
 
-from tilec.dtypes import DType
+from tilec.dtypes import I32, DType
 from tilec.kernel import build
-from tilec.kernel.ir import Const, Expr, For, If, Load, LoopKind, Stmt, Store, VType
+from tilec.kernel.ir import (
+    Apply,
+    Const,
+    Expr,
+    For,
+    If,
+    Load,
+    LoopKind,
+    Ramp,
+    Stmt,
+    Store,
+    VType,
+)
 from tilec.lower.loops import place_constraints
 from tilec.lower.pieces import Part
+from tilec.lower.square import turned
 from tilec.lower.translate import Places, convert, translate
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
@@ -126,6 +139,8 @@ class Packer:
         places: Where tensors lie.
         constraints: Conditions on the points of the operand.
         row_major: True to keep the steps of one row together.
+        lanes: Of the vectors in which panels are read.
+        squares: Reduction loop along which vectors are read, to turn squares of them about.
     """
 
     buffer: str
@@ -135,6 +150,8 @@ class Packer:
     places: Places
     constraints: tuple[Form, ...] = ()
     row_major: bool = False
+    lanes: int = 1
+    squares: Axis | None = None
 
     @property
     def slot_elems(self) -> int:
@@ -156,6 +173,8 @@ class Packer:
         along_steps = self.row_major or (
             operand.steps(loop) != (1,) and operand.steps(self.steps.axes[-1].name) == (1,)
         )
+        if self.squares is not None and isinstance(moved, Load):
+            return list(self._squares(self.squares, moved, slot, width))
         copy: tuple[Stmt, ...] = (Store(self.buffer, offset, moved),)
         if not along_steps:
             copy = (_lanes(0, width, copy, LoopKind.VECTOR),)
@@ -184,6 +203,54 @@ class Packer:
         narrowed, _, hoisted = place_constraints(part, list(self.steps.axes), None)
         return narrowed, hoisted
 
+    def _squares(self, along: Axis, source: Load, slot: Expr, width: int) -> tuple[Stmt, ...]:
+        """Copy a panel by squares of some lanes and as many steps of one loop."""
+        full, rest = divmod(along.extent, self.lanes)
+        stmts: list[Stmt] = []
+        for lane in range(0, width, self.lanes):
+            number = build.mul(build.var(".square"), build.const(self.lanes))
+            first = build.add(number, build.const(along.low))
+            square = self._square(along.name, source, slot, (lane, width), first, self.lanes)
+            stmts.append(For(".square", _ZERO, build.const(full), square))
+            if rest:
+                last = build.const(along.high - rest)
+                edge = self._square(along.name, source, slot, (lane, width), last, rest)
+                stmts.append(For(".square", _ZERO, build.const(1), edge))
+        body = tuple(stmts)
+        for axis in reversed(self.steps.axes):
+            if axis != along:
+                body = (For(axis.name, *self.steps.range(axis), body),)
+        return body
+
+    def _square(
+        self,
+        name: str,
+        source: Load,
+        slot: Expr,
+        lanes: tuple[int, int],
+        first: Expr,
+        steps: int,
+    ) -> tuple[Stmt, ...]:
+        """Copy some steps from ``first``, for the lanes from ``lanes[0]`` that the panel has."""
+        kind = VType(self.dtype, self.lanes)
+        low, high = lanes
+        mask = mask_below(steps, self.lanes)
+        rows: list[Expr] = []
+        for lane in range(low, low + self.lanes):
+            if lane < high:
+                at = substitute(source.index, {".lane": build.const(lane), name: first})
+                rows.append(Load(source.buffer, at, kind, mask=mask))
+            else:
+                rows.append(Const(0.0, kind))
+        square = turned(rows)
+        stores: list[Stmt] = []
+        for step, row in enumerate(square.rows[:steps]):
+            at = substitute(
+                self.offset(slot, build.const(low)), {name: build.add(first, build.const(step))}
+            )
+            stores.append(Store(self.buffer, at, row))
+        return (*square.stmts, *stores)
+
     def offset(self, slot: Expr, lane: Expr) -> Expr:
         """Offset of a lane (or row) of the current step in panel number ``slot``."""
         start = build.mul(slot, build.const(self.slot_elems))
@@ -201,3 +268,12 @@ class Packer:
 
 def _lanes(low: int, high: int, body: tuple[Stmt, ...], kind: LoopKind) -> For:
     return For(".lane", build.const(low), build.const(high), body, kind=kind)
+
+
+def mask_below(count: int, lanes: int) -> Expr | None:
+    """Mask of the first lanes; None when they are all."""
+    if count >= lanes:
+        return None
+    lane = Ramp(Const(0, VType(I32)), 1, VType(I32, lanes))
+    limit = Const(count, VType(I32, lanes))
+    return Apply("cmp_lt", (lane, limit), build.condition_type(lanes))

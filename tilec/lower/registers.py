@@ -14,7 +14,6 @@ from dataclasses import field, replace
 from itertools import groupby, product
 from math import prod
 
-from tilec.dtypes import I32
 from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.ir import (
@@ -27,7 +26,6 @@ from tilec.kernel.ir import (
     Let,
     Load,
     Prefetch,
-    Ramp,
     Scope,
     Splat,
     Stmt,
@@ -36,13 +34,14 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.loops import place_constraints
-from tilec.lower.panels import LINE_BYTES, Packer, Steps
+from tilec.lower.panels import LINE_BYTES, Packer, Steps, mask_below
 from tilec.lower.pieces import Part
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
+from tilec.schedule.legal import square_loop
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.tensor.forms import Axis, Form
@@ -134,7 +133,14 @@ class RegisterTile:
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
         own = [f for f in problem.constraints if not any(f.coefficient(name) for name in still)]
         self.panels = Packer(
-            self.ready, self.width, self.steps, problem.dtype, self.places, tuple(own)
+            self.ready,
+            self.width,
+            self.steps,
+            problem.dtype,
+            self.places,
+            tuple(own),
+            lanes=plan.lanes,
+            squares=square_loop(problem, plan),
         )
 
     @property
@@ -163,7 +169,7 @@ class RegisterTile:
         for r, j in product(range(tile.run.size), range(vectors)):
             slot = build.const(r * vectors + j)
             at = build.add(where, build.const(r * stride + j * lanes * step))
-            mask = _mask(tile.width - j * lanes, lanes)
+            mask = mask_below(tile.width - j * lanes, lanes)
             value = Load(acc.name, slot, acc.type)
             zeros.append(Store(acc.name, slot, Const(0.0, acc.type)))
             olds.append(Store(acc.name, slot, Load(self.output.name, at, acc.type, step, mask)))
@@ -385,7 +391,7 @@ class RegisterTile:
                 f"the schedule {self.plan} does not pack an operand with arithmetic"
             )
         index = build.add(substitute(loaded.index, known), build.const(j * lanes))
-        return Load(loaded.buffer, index, kind, 1, _mask(width - j * lanes, lanes))
+        return Load(loaded.buffer, index, kind, 1, mask_below(width - j * lanes, lanes))
 
     def _row_value(self, r: int, j: int, tile: Tile, known: dict[str, Expr]) -> Expr:
         """The still operand of one row, in the lanes of vector ``j``."""
@@ -397,7 +403,7 @@ class RegisterTile:
         at = {**known, self.row.name: build.add(tile.top, build.const(r))}
         start = build.add(at.pop(self.plan.vector), build.const(j * lanes))
         value = convert(substitute(self.still_value, at), kind.dtype)
-        mask = _mask(tile.width - j * lanes, lanes)
+        mask = mask_below(tile.width - j * lanes, lanes)
         return widen(value, self.plan.vector, start, lanes, mask, {})
 
     def row_packer(self, run: Run) -> Packer:
@@ -426,15 +432,6 @@ class RegisterTile:
         lanes = self.plan.lanes
         index = substitute(self.panels.offset(slot, build.const(j * lanes)), known)
         return Store(self.ready, index, value)
-
-
-def _mask(width: int, lanes: int) -> Expr | None:
-    """Mask of the lanes below ``width``; None when all are."""
-    if width >= lanes:
-        return None
-    lane = Ramp(Const(0, VType(I32)), 1, VType(I32, lanes))
-    limit = Const(width, VType(I32, lanes))
-    return Apply("cmp_lt", (lane, limit), build.condition_type(lanes))
 
 
 def _at(form: Form, point: dict[str, int]) -> int:

@@ -12,6 +12,7 @@ gather. Loops inside must have bounds that do not depend on the VECTOR loop.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import field, replace
 
 from tilec.dtypes import I32
@@ -37,6 +38,7 @@ from tilec.kernel.ir import (
     Store,
     Var,
     VType,
+    Zip,
 )
 from tilec.lower.walk import expressions, linear_step, statements, substitute, with_args
 from tilec.operations import OPERATIONS, Rule
@@ -64,11 +66,20 @@ class Vectorise:
 
 
 def widen(
-    expr: Expr, var: str, start: Expr, lanes: int, mask: Expr | None, registers: dict[str, Buffer]
+    expr: Expr,
+    var: str,
+    start: Expr,
+    lanes: int,
+    mask: Expr | None,
+    registers: dict[str, Buffer],
+    varying: AbstractSet[str] = frozenset(),
 ) -> Expr:
-    """An expression of the loop variable ``var`` for the lanes ``start``, ``start + 1``, ..."""
-    wide = _Widener(registers, var, start, lanes).widen(expr, mask, predicated=False)
-    return build.splat(wide, lanes)
+    """An expression of the loop variable ``var`` for the lanes ``start``, ``start + 1``, ...
+
+    The values named by ``varying`` are vectors.
+    """
+    widener = _Widener(registers, var, start, lanes, set(varying))
+    return build.splat(widener.widen(expr, mask, predicated=False), lanes)
 
 
 @dataclass(slots=True)
@@ -255,7 +266,7 @@ class _Widener:
                     return with_args(expr, args)
                 wide = tuple(build.splat(arg, self.width) for arg in args)
                 return Apply(expr.op, wide, VType(expr.type.dtype, self.width))
-            case Splat() | Ramp() | Fold():
+            case Splat() | Ramp() | Fold() | Zip():
                 raise InternalError(
                     f"a vector expression inside the VECTOR loop {self.var}: {expr}"
                 )

@@ -23,6 +23,7 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
     Var,
+    Zip,
 )
 
 
@@ -48,6 +49,8 @@ def operands(expr: Expr) -> tuple[Expr, ...]:
             return expr.args
         case Splat() | Fold():
             return (expr.arg,)
+        case Zip():
+            return (expr.first, expr.second)
         case Ramp():
             return (expr.start,)
 
@@ -126,6 +129,9 @@ def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
         case Splat() | Fold():
             arg = substitute(expr.arg, values)
             return expr if arg is expr.arg else replace(expr, arg=arg)
+        case Zip():
+            first, second = substitute(expr.first, values), substitute(expr.second, values)
+            return replace(expr, first=first, second=second)
         case Ramp():
             start = substitute(expr.start, values)
             return expr if start is expr.start else replace(expr, start=start)

@@ -190,6 +190,22 @@ def copies_vectors(problem: Product, vector: str, row: str | None) -> bool:
     )
 
 
+def square_loop(problem: Product, plan: Tiled) -> Axis | None:
+    """The reduction loop along which packing reads vectors, to turn squares of them about."""
+    moving, _ = problem.split(plan.vector, plan.row)
+    inner = problem.reductions[-1]
+    if (
+        problem.constraints
+        or 0 < plan.reduce_block < inner.extent
+        or not isinstance(moving.body, Read)
+        or moving.body.dtype != problem.dtype
+        or moving.steps(plan.vector) == (1,)
+    ):
+        return None
+    long = [axis for axis in problem.reductions if axis.extent >= plan.lanes]
+    return next((axis for axis in long if moving.steps(axis.name) == (1,)), None)
+
+
 def _illegal_turn(problem: Product, plan: Tiled) -> str | None:
     if plan.turn is None:
         return None

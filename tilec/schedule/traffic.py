@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from tilec.schedule.footprint import LINE_BYTES
+from tilec.schedule.legal import square_loop
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
@@ -22,8 +23,11 @@ _COPY = 1.0
 _LANE = 1.3
 """One lane that is read or written by itself, from lines that stay in the first-level cache."""
 
-_TURNED = 2.5
-"""One lane that is kept in scratch memory and read from there across its vectors."""
+_TURNED = 8.0
+"""One vector that is kept in scratch memory, and turned about in a whole square of them."""
+
+_SQUARE = 0.4
+"""One lane of a vector that is packed in a square of them."""
 
 _LINE = 3.0
 """How much longer that takes when nothing else uses the line while it is there."""
@@ -58,8 +62,7 @@ def storing(problem: Product, vector: str, lanes: int, turned: int = 0) -> float
     """Cycles of storing one vector; ``turned`` is how many lie side by side after a turn."""
     step = abs(problem.store.coefficient(vector))
     if turned:
-        masked = turned & (turned - 1)
-        return 8.0 + lanes * _TURNED * (2 if masked else 1) * max(1.0, 4 / turned)
+        return 8.0 + _TURNED * max(1.0, lanes / turned)
     if step == 1:
         return 3.0
     return lanes * _LANE * (_LINE if step * problem.stored.bytes >= LINE_BYTES else 1.0)
@@ -79,6 +82,9 @@ def _copied(problem: Product, plan: Tiled, form: Form) -> float:
     """Cycles of copying one element that is read at some offset."""
     if form.coefficient(plan.vector) in (0, 1):
         return _COPY / plan.lanes
+    along = square_loop(problem, plan)
+    if along is not None:
+        return _SQUARE * -(-along.extent // plan.lanes) * plan.lanes / along.extent
     inside = (plan.vector, *(axis.name for axis in problem.reductions))
     steps = [abs(form.coefficient(name)) * problem.dtype.bytes for name in inside]
     # A line is used up while it is at hand if some loop of the copy moves inside it.
@@ -87,8 +93,10 @@ def _copied(problem: Product, plan: Tiled, form: Form) -> float:
 
 def _rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
     """Cycles of waiting for the rows of all tiles, which are read where they lie."""
-    if plan.pack_row or plan.row is None or form.coefficient(plan.vector):
+    if plan.row is None or form.coefficient(plan.vector):
         return 0.0
+    if plan.pack_row:
+        return _packed_rows(problem, core, plan, form)
     size, own = problem.dtype.bytes, abs(form.coefficient(plan.row))
     steps = 1
     for axis in problem.reductions:
@@ -110,3 +118,21 @@ def _rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
     tiles = panels * -(-extents[plan.row] // plan.rows)
     others = prod(extents.values()) // (extents[plan.vector] * extents[plan.row])
     return lines * each * tiles * others
+
+
+def _packed_rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
+    """Cycles of fetching and copying rows, once for each task that does not divide them."""
+    loops = (*problem.axes, *problem.reductions)
+    elems = prod(axis.extent for axis in loops if form.coefficient(axis.name))
+    side_by_side = form.coefficient(plan.row or "") == 1
+    if side_by_side:
+        each, run = 2 * _COPY / plan.rows, plan.rows  # a masked vector for each step
+    elif any(abs(form.coefficient(axis.name)) == 1 for axis in problem.reductions):
+        each, run = _COPY / plan.lanes, 0
+    else:
+        each, run = _LANE, 1
+    line = LINE_BYTES // problem.dtype.bytes
+    if run and elems * problem.dtype.bytes > FAR_CACHES * core.l2_bytes:
+        each += _FAR * min(1.0, 2 * line / run) / min(run, line)
+    shared = plan.parallel is not None and not form.coefficient(plan.parallel)
+    return elems * each * (plan.tasks if shared else 1)

@@ -1,0 +1,38 @@
+"""Squares of vectors turned about: lane ``l`` of row ``r`` becomes lane ``r`` of row ``l``.
+
+A vector that is written to places far apart costs a store for each lane. A square of n vectors of
+n lanes takes log2(n) rounds of n shuffles instead (Eklundh 1972), and n whole stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tilec.kernel.ir import Expr, Let, Stmt, Var, Zip
+from tilec.records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """What turns a square about, and its rows then."""
+
+    stmts: tuple[Stmt, ...]
+    rows: tuple[Var, ...]
+
+
+def turned(rows: Sequence[Expr]) -> Square:
+    """Turn as many vectors about as each has lanes, a power of two.
+
+    In each round row ``i`` meets row ``i + n/2``. Number the elements by the bits of their row and
+    then those of their lane: a round moves the first bit to the end, so that after all rounds rows
+    and lanes have changed places.
+    """
+    stmts: list[Stmt] = []
+    size = len(rows)
+    held = [Var(f".square0.{i}", row.type) for i, row in enumerate(rows)]
+    stmts += [Let(var, row) for var, row in zip(held, rows, strict=True)]
+    for step in range(1, size.bit_length()):
+        pairs = [(held[i // 2], held[i // 2 + size // 2], i % 2 == 1) for i in range(size)]
+        held = [Var(f".square{step}.{i}", row.type) for i, row in enumerate(rows)]
+        stmts += [Let(var, Zip(*pair, var.type)) for var, pair in zip(held, pairs, strict=True)]
+    return Square(tuple(stmts), tuple(held))
