@@ -45,6 +45,7 @@ def traffic(problem: Product, core: Core, plan: Tiled) -> float:
     """Cycles of fetching the operands and packing the moving one, by all threads together."""
     moving, still = problem.split(plan.vector, plan.row)
     rows = sum(_rows(problem, core, plan, form) for form in still.forms)
+    rows += _again(problem, core, plan)
     if plan.ahead:
         return rows
     own = [axis for axis in problem.axes if moving.moves(axis.name)]
@@ -56,6 +57,23 @@ def traffic(problem: Product, core: Core, plan: Tiled) -> float:
     # Tasks that share a panel fetch and pack it each for themselves.
     shared = plan.parallel is not None and all(axis.name != plan.parallel for axis in own)
     return rows + elems * each * (plan.tasks if shared else 1)
+
+
+def _again(problem: Product, core: Core, plan: Tiled) -> float:
+    """Cycles of reading panels again that the second level does not keep for the next tile.
+
+    Before results are turned, every tile reads a panel for each iteration of a block.
+    """
+    moving, _ = problem.split(plan.vector, plan.row)
+    if plan.turn is None or not moving.moves(plan.turn):
+        return 0.0
+    steps = prod(axis.extent for axis in problem.reductions)
+    extents = {axis.name: axis.extent for axis in problem.axes}
+    width = min(plan.lanes * plan.vectors, extents[plan.vector])
+    if plan.lanes * steps * width * problem.dtype.bytes <= core.l2_bytes // 2:
+        return 0.0
+    tiles = prod(extents.values()) // plan.rows
+    return tiles * steps * problem.dtype.bytes / (core.l3_bytes_per_cycle or 1)
 
 
 def storing(problem: Product, vector: str, lanes: int, turned: int = 0) -> float:
