@@ -140,9 +140,11 @@ class _KernelWriter:
 
     def _defined(self, name: str, params: list[str]) -> str:
         body = "\n".join([*self.contexts, *self.code.lines])
+        # Stores past the caches are ordered with nothing else until there is a fence.
+        fence = "  fence seq_cst\n" if memory.PAST_CACHES in body else ""
         return (
             f"define internal void {_quoted(name)}({', '.join(params)}) #0 {{\n"
-            f"entry:\n{body}\n  ret void\n}}\n"
+            f"entry:\n{body}\n{fence}  ret void\n}}\n"
         )
 
     def _scratch(self, buffer: Buffer) -> str:
@@ -187,6 +189,9 @@ class _KernelWriter:
         place, index = expressions.locate(self.code, names, stmt.buffer, stmt.index)
         value = self._value(stmt.value, values)
         mask = None if stmt.mask is None else self._value(stmt.mask, values)
+        if stmt.nontemporal:
+            memory.store_past_caches(self.code, place, index, value)
+            return
         memory.store(self.code, place, index, value, stmt.stride, mask)
 
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:

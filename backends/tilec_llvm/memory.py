@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tilec.dtypes import BOOL
 from tilec.kernel.ir import Buffer, Scope, VType
@@ -29,6 +30,13 @@ SHUFFLED_BYTES = 4096
 """Reach of a shuffled read. No page lies between its ends that holds neither of them, so the
 elements between the lanes can be read whatever they belong to."""
 
+LINE_BYTES: Final = 64
+"""Size of a cache line."""
+
+PAST_CACHES: Final = "!nontemporal !0"
+"""What LLVM calls a store that does not go through the caches."""
+
+_NONTEMPORAL = Definition("nontemporal", "!0 = !{i32 1}\n")
 _ZERO = Definition("tilec.zero", "@tilec.zero = private unnamed_addr constant i64 0, align 8\n")
 """What is read where nothing may be read."""
 
@@ -84,6 +92,30 @@ def store(
 ) -> None:
     """Write to a buffer; see ``tilec.kernel.ir.Store``."""
     _store(writer, place, index, value, stride, mask)
+    writer.wrote(place.buffer.name)
+
+
+def store_past_caches(writer: Writer, place: Place, index: Value, value: Value) -> None:
+    """Write consecutive elements to memory without reading their cache lines first.
+
+    The instructions for that want aligned addresses, which are only known here: what is not at the
+    beginning of a line is stored like anything else.
+    """
+    pointer = _address(writer, place, index)
+    stored_value = _to_memory(writer, value)
+    address = writer.pure(f"ptrtoint ptr {pointer} to i64")
+    rest = writer.pure(f"and i64 {address}, {LINE_BYTES - 1}")
+    whole = writer.pure(f"icmp eq i64 {rest}, 0")
+    then, otherwise, join = writer.label("past"), writer.label("through"), writer.label("join")
+    writer.do(f"br i1 {whole}, label %{then}, label %{otherwise}")
+    writer.open(then)
+    writer.use(_NONTEMPORAL)
+    writer.do(f"store {stored_value}, ptr {pointer}, align {LINE_BYTES}, {PAST_CACHES}")
+    writer.do(f"br label %{join}")
+    writer.open(otherwise)
+    writer.do(f"store {stored_value}, ptr {pointer}, align {place.align}")
+    writer.do(f"br label %{join}")
+    writer.open(join)
     writer.wrote(place.buffer.name)
 
 

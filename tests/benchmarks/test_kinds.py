@@ -50,6 +50,19 @@ SMALL: dict[str, list[dict[str, object]]] = {
         {"expr": "abc,ai,bj,ck->ijk", "sizes": {"a": 4, "b": 3, "c": 5, "i": 2, "j": 2, "k": 3}},
         {"expr": "ij->j", "sizes": {"i": 3, "j": 4}},
     ],
+    "rowwise": [
+        {"op": op, "m": 5, "n": 7}
+        for op in ("softmax", "layer-norm", "log-sum-exp", "gelu", "broadcast", "batch-norm")
+    ],
+    "attention": [{"heads": 2, "tokens": 5, "width": 3}],
+    "movement": [
+        {"op": "sum", "axes": [0], "shape": [3, 4]},
+        {"op": "sum", "axes": [0, 2], "shape": [3, 4, 5]},
+        {"op": "sum", "axes": [0, 1], "shape": [3, 4]},
+        {"op": "permute", "axes": [1, 0], "shape": [3, 4]},
+        {"op": "permute", "axes": [2, 0, 1], "shape": [3, 4, 5]},
+        {"op": "concat", "axes": [1], "shape": [3, 4]},
+    ],
 }
 CASES = [(kind, row) for kind, rows in SMALL.items() for row in rows]
 
@@ -138,6 +151,8 @@ def test_index_expressions() -> None:
     [
         ("gemm", {"m": 5, "n": 3}, "the column k is missing"),
         ("gemm", {"m": 5, "n": 3, "k": True}, "k is True, which is not an integer"),
+        ("rowwise", {"op": "sort", "m": 5, "n": 3}, "there is no operation 'sort'"),
+        ("movement", {"op": "sort", "axes": [0], "shape": [3]}, "there is no operation 'sort'"),
         ("nothing", {}, "there is no kind 'nothing'"),
         ("conv", SMALL["conv"][0] | {"groups": 2}, "cannot be divided into 2 groups"),
         ("conv", SMALL["conv"][0] | {"h": 1, "pad": 0}, "does not fit into 1 elements"),

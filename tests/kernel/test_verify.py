@@ -16,6 +16,7 @@ from tilec.kernel.ir import (
     Apply,
     Buffer,
     Call,
+    Column,
     Const,
     ConstantData,
     Expr,
@@ -47,6 +48,9 @@ PANEL = Buffer("p", F, 32, scope=Scope.CACHE, writable=True)
 ZERO = build.const(0)
 ONE = Const(1.0, F)
 i, j, k = (build.var(name) for name in "ijk")
+
+
+ROW = Const(1.0, VType(F32, 4))
 
 
 def vec(lanes: int) -> VType:
@@ -284,6 +288,11 @@ def test_unrolled_registers() -> None:
             (Let(Var("z", vec(8)), Zip(Const(0.0, vec(8)), Const(0.0, vec(4)), True, vec(8))),),
         ),
         ("the fold has another type", (put(ZERO, Fold("add", Const(0.0, vec(8)), vec(8))),)),
+        ("a column of no square", (put(ZERO, Column((ROW, ROW), 0, vec(4))),)),
+        ("a column of no square", (put(ZERO, Column((ROW,) * 4, 4, vec(4))),)),
+        ("a column of 3 vectors", (put(ZERO, Column((Const(1.0, vec(3)),) * 3, 0, vec(3))),)),
+        ("only whole runs", (replace(put(ZERO, ROW), stride=2, nontemporal=True),)),
+        ("w is no argument", (Store("w", ZERO, Const(0.0, vec(8)), nontemporal=True),)),
         ("300 is no i8", (Let(Var("x", VType(I8)), Const(300, VType(I8))),)),
         ("1.5 is no i8", (Let(Var("x", VType(I8)), Const(1.5, VType(I8))),)),
         ("1 is no bool", (If(Const(1, VType(BOOL)), ()),)),

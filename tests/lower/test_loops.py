@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 import pytest
 
+import tilec
 from tests.lower.interpret import Array, Interpreter
 from tests.lower.texts import program
 from tilec.kernel.ir import Const, For, If, Kernel, LoopKind, Store
@@ -119,3 +120,48 @@ def test_long_float_sums_are_blocked(points: int) -> None:
     assert (re.search(r"register \.sum: f64", text) is not None) is (points > CASCADE_POINTS)
     largest = print_kernel(kernel("S[i : M] = >(A[i, j])", "stream", A=(3, points)))
     assert "f64" not in largest
+
+
+def test_a_concatenation_is_copies() -> None:
+    text = """function (A[M, N], B[M, K]) -> (C) {
+      T[i, j : M, N + K] = =(A[i, j]); C[i, j + N : M, N + K] = =(B[i, j]) default T; }"""
+    module = lower_program(program(text, A=(4, 64), B=(4, 32)), core=Core(vector_bytes=64))
+    assert not module.temporaries
+    first, second = module.kernels
+    assert [buffer.name for buffer in first.params] == ["A", "C"]
+    assert [buffer.name for buffer in second.params] == ["B", "C"]
+    for one in (first, second):  # what has no point is neither zeroed nor copied onto itself
+        stores = [stmt for stmt in statements(one.body) if isinstance(stmt, Store)]
+        assert len(stores) == 1
+
+
+def test_what_no_part_of_a_concatenation_reaches_is_zero() -> None:
+    text = """function (A[N], B[K], C[L]) -> (D) {
+      T[i : 100] = =(A[i]); U[i + 40 : 100] = =(B[i]) default T;
+      D[i + 64 : 100] = =(C[i]) default U; }"""
+    sizes = {"A": 40, "B": 16, "C": 30}
+    arrays = [np.full(size, at + 1, np.float32) for at, size in enumerate(sizes.values())]
+    expected = np.zeros(100, np.float32)
+    for array, begin in zip(arrays, (0, 40, 64), strict=True):
+        expected[begin : begin + array.size] = array
+    out = np.full(100, np.nan, np.float32)
+    tilec.function(text).compile(*arrays)(*arrays, out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_gaps_between_what_is_stored_are_zero() -> None:
+    text = """function (A[N], B[K]) -> (C) {
+      T[i : 40] = =(A[i]); C[i + 10 : 40] = =(B[i/2]) default T; }"""
+    arrays = [np.full(10, 1, np.float32), np.full(15, 2, np.float32)]
+    expected = np.zeros(40, np.float32)
+    expected[:10], expected[10::2] = 1, 2
+    out = np.full(40, np.nan, np.float32)
+    tilec.function(text).compile(*arrays)(*arrays, out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_a_default_that_something_else_needs_is_stored_by_itself() -> None:
+    text = """function (A[N], B[K]) -> (C, D) {
+      T[i : N + K] = =(A[i]); C[i + N : N + K] = =(B[i]) default T; D = T * 2; }"""
+    module = lower_program(program(text, A=(64,), B=(32,)), core=Core(vector_bytes=64))
+    assert [held.buffer.name for held in module.temporaries] == ["T"]

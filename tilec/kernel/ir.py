@@ -151,7 +151,20 @@ class Zip:
     type: VType
 
 
-Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold | Zip
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Lane ``lane`` of each of some vectors, as one vector.
+
+    There are as many vectors as each has lanes, a power of two; all columns of the same vectors are
+    their transpose, which a backend makes in registers.
+    """
+
+    args: tuple[Expr, ...]
+    lane: int
+    type: VType
+
+
+Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold | Zip | Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +190,18 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Write to a buffer; addressing and mask as in ``Load``."""
+    """Write to a buffer; addressing and mask as in ``Load``.
+
+    ``nontemporal`` is a hint that nothing will read the elements soon: they need not go through the
+    caches. Only consecutive elements of an argument that the kernel does not read have it.
+    """
 
     buffer: str
     index: Expr
     value: Expr
     stride: int = 1
     mask: Expr | None = None
+    nontemporal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tilec.dtypes import F32, I64, Kind
 from tilec.kernel.ir import (
     Apply,
     Buffer,
+    Column,
     Const,
     Expr,
     Fold,
@@ -138,7 +139,8 @@ def _statement(stmt: Stmt, depth: int) -> Iterator[str]:
             lanes = stmt.value.type.lanes
             where = _access(stmt.buffer, stmt.index, lanes, stmt.stride)
             mask = "" if stmt.mask is None else f" if {_expression(stmt.mask, 0)}"
-            yield f"{pad}{where} = {_expression(stmt.value, 0)}{mask}"
+            hint = "nontemporal " if stmt.nontemporal else ""
+            yield f"{pad}{hint}{where} = {_expression(stmt.value, 0)}{mask}"
         case Prefetch():
             yield f"{pad}prefetch {stmt.buffer}[{_expression(stmt.index, 0)}]"
         case Let():
@@ -179,6 +181,8 @@ def _expression(expr: Expr, level: int) -> str:
         case Zip():
             half = "upper" if expr.upper else "lower"
             return f"zip_{half}({_expression(expr.first, 0)}, {_expression(expr.second, 0)})"
+        case Column():
+            return f"column{expr.lane}({', '.join(_expression(arg, 0) for arg in expr.args)})"
         case _:
             assert_never(expr)
 

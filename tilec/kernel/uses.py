@@ -8,6 +8,7 @@ from dataclasses import field
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
     Apply,
+    Column,
     Const,
     Expr,
     Fold,
@@ -82,7 +83,7 @@ class Uses:
             case Load():
                 self.buffers[expr.buffer] = None
                 self._exprs(expr.index, expr.mask)
-            case Apply():
+            case Apply() | Column():
                 self._exprs(*expr.args)
             case Splat() | Fold():
                 self._expr(expr.arg)

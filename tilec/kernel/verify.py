@@ -21,6 +21,7 @@ from tilec.kernel.ir import (
     Apply,
     Buffer,
     Call,
+    Column,
     Const,
     Expr,
     Fold,
@@ -222,6 +223,11 @@ class _Checker:
             case Zip():
                 equal = expr.first.type == expr.second.type == expr.type
                 self._require(equal and expr.type.lanes % 2 == 0, "a zip of unequal vectors")
+            case Column():
+                lanes = expr.type.lanes
+                same = len(expr.args) == lanes and all(a.type == expr.type for a in expr.args)
+                self._require(same and 0 <= expr.lane < lanes, "a column of no square")
+                self._require(lanes & (lanes - 1) == 0, f"a column of {lanes} vectors")
 
     def _check_loop(self, loop: For, names: dict[str, VType], facts: Facts) -> None:
         self._check_new(loop.var, names)
@@ -260,6 +266,11 @@ class _Checker:
         self._check_access(stmt.buffer, stmt.index, stmt.value.type, stmt.mask)
         writable = self.buffers[stmt.buffer].writable
         self._require(writable, f"{stmt.buffer} must not be written")
+        if stmt.nontemporal:
+            one = stmt.mask is None and stmt.stride == 1 and stmt.index.type == INDEX
+            self._require(one, "only whole runs of elements are written past the caches")
+            argument = self.buffers[stmt.buffer].scope is Scope.GLOBAL
+            self._require(argument, f"{stmt.buffer} is no argument")
         self._check_bounds(stmt, stmt.value.type, facts)
 
     def _check_new(self, name: str, names: dict[str, VType]) -> None:
@@ -363,7 +374,7 @@ def _operands(expr: Expr) -> Iterator[Expr]:
             yield expr.index
             if expr.mask is not None:
                 yield expr.mask
-        case Apply():
+        case Apply() | Column():
             yield from expr.args
         case Splat() | Fold():
             yield expr.arg

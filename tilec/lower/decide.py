@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tilec.errors import ScheduleError
 from tilec.lower.flatten import FlatPiece
-from tilec.lower.groups import Group
+from tilec.lower.rowgroups import Unit
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.product import Product
@@ -53,7 +53,7 @@ class Decision:
 Decide: TypeAlias = "Callable[[Decision], None]"
 
 
-def kernel_name(program: Program, group: Group) -> str:
+def kernel_name(program: Program, group: Unit) -> str:
     """Name of the kernel that computes a group."""
     return f"{program.name}_{group.result.name}"
 
@@ -141,13 +141,14 @@ def flops_of(flats: Sequence[FlatPiece]) -> int:
         outputs = prod(axis.extent for axis in flat.piece.axes)
         for part in flat.piece.parts:
             points = prod(axis.extent for axis in part.axes)
-            total += outputs * points * (_operations(part.body) + bool(part.axes))
+            total += outputs * points * (operations_of(part.body) + bool(part.axes))
         if flat.epilogue is not None:
-            total += outputs * _operations(flat.epilogue)
+            total += outputs * operations_of(flat.epilogue)
     return total
 
 
-def _operations(body: Scalar) -> int:
+def operations_of(body: Scalar) -> int:
+    """Arithmetic operations of one evaluation."""
     nodes = [node for node in walk(body) if isinstance(node, Apply)]
     return sum(OPERATIONS[node.op].rule is not Rule.CAST for node in nodes)
 

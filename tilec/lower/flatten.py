@@ -7,7 +7,7 @@ so that a contiguous array of any rank is one long loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -63,7 +63,7 @@ def flatten(
     """Replace coordinates by offsets. Pieces with untested divisibility keep exact divisions."""
     parts = tuple(replace(part, body=_flat_body(part.body, places)) for part in piece.parts)
     targets = [output] if default is None else [output, default]
-    stores = tuple(_offset(place.strides, piece.output) for place in targets)
+    stores = tuple(offset_of(place.strides, piece.output) for place in targets)
     if epilogue is None:
         return FlatPiece(replace(piece, parts=parts), stores)
     values = dict(zip(epilogue.map.indices, piece.output, strict=True))
@@ -91,22 +91,23 @@ def merge_loops(flat: FlatPiece) -> FlatPiece:
 
 
 def offsets(body: Scalar) -> tuple[Affine, ...]:
-    """Offset of each read of a flattened body."""
-    return tuple(
-        node.access[0] for node in walk(body) if isinstance(node, Read) and node.tensor != RESULT
-    )
+    """Offset of each read of a flattened body; a value that is at hand has none."""
+    return tuple(node.access[0] for node in walk(body) if isinstance(node, Read) and node.access)
 
 
 def _flat_body(body: Scalar, places: Mapping[str, Place]) -> Scalar:
+    """A body whose reads have offsets for coordinates."""
+
     def change(node: Scalar) -> Scalar | None:
         if not isinstance(node, Read) or node.tensor == RESULT:
             return None
-        return replace(node, access=(_offset(places[node.tensor].strides, node.access),))
+        return replace(node, access=(offset_of(places[node.tensor].strides, node.access),))
 
     return rewrite(body, change)
 
 
-def _offset(strides: tuple[int, ...], access: tuple[Affine, ...]) -> Affine:
+def offset_of(strides: tuple[int, ...], access: tuple[Affine, ...]) -> Affine:
+    """Offset of some coordinates in a buffer."""
     total = Affine()
     for form, stride in zip(access, strides, strict=True):
         total = total + form * stride
@@ -124,13 +125,13 @@ def _merge_outputs(flat: FlatPiece, outer: Axis, inner: Axis) -> FlatPiece | Non
         if any(isinstance(node, IndexValue) for node in walk(flat.epilogue)):
             return None
         forms += offsets(flat.epilogue)
-    if not _run_together(forms, outer, inner):
+    if not run_together(forms, outer, inner):
         return None
-    axis, values = _merged(outer, inner)
-    parts = tuple(replace(part, body=_substitute(part.body, values)) for part in piece.parts)
+    axis, values = merged_axis(outer, inner)
+    parts = tuple(replace(part, body=moved_body(part.body, values)) for part in piece.parts)
     axes = tuple(axis if a == inner else a for a in piece.axes if a != outer)
     stores = tuple(form.substitute(values) for form in flat.stores)
-    after = None if flat.epilogue is None else _substitute(flat.epilogue, values)
+    after = None if flat.epilogue is None else moved_body(flat.epilogue, values)
     return FlatPiece(replace(piece, axes=axes, parts=parts), stores, after)
 
 
@@ -138,12 +139,12 @@ def _merge_reductions(part: Part) -> Part:
     at = len(part.axes) - 2
     while at >= 0:
         outer, inner = part.axes[at], part.axes[at + 1]
-        if not _pinned(part, outer.name, inner.name) and _run_together(
+        if not _pinned(part, outer.name, inner.name) and run_together(
             list(offsets(part.body)), outer, inner
         ):
-            axis, values = _merged(outer, inner)
+            axis, values = merged_axis(outer, inner)
             axes = (*part.axes[:at], axis, *part.axes[at + 2 :])
-            part = replace(part, axes=axes, body=_substitute(part.body, values))
+            part = replace(part, axes=axes, body=moved_body(part.body, values))
         at -= 1
     return part
 
@@ -156,7 +157,8 @@ def _pinned(part: Part, *names: str) -> bool:
     return any(form.coefficient(name) for form in forms for name in names)
 
 
-def _run_together(forms: list[Affine], outer: Axis, inner: Axis) -> bool:
+def run_together(forms: Iterable[Affine], outer: Axis, inner: Axis) -> bool:
+    """Whether offsets move along the outer loop as they would past the end of the inner one."""
     if outer.low != 0 or inner.low != 0:
         return False
     for form in forms:
@@ -167,16 +169,18 @@ def _run_together(forms: list[Affine], outer: Axis, inner: Axis) -> bool:
     return True
 
 
-def _merged(outer: Axis, inner: Axis) -> tuple[Axis, dict[str, Affine]]:
+def merged_axis(outer: Axis, inner: Axis) -> tuple[Axis, dict[str, Affine]]:
     """The one loop, and what its offsets substitute: the outer loop adds nothing of its own."""
     name = f"{outer.name}.{inner.name}"  # no name of a program has a point in it
     values = {outer.name: Affine(), inner.name: Affine.index(name)}
     return Axis(name, 0, outer.extent * inner.extent), values
 
 
-def _substitute(body: Scalar, values: Mapping[str, Affine]) -> Scalar:
+def moved_body(body: Scalar, values: Mapping[str, Affine]) -> Scalar:
+    """A flattened body at other offsets."""
+
     def change(node: Scalar) -> Scalar | None:
-        if isinstance(node, Read) and node.tensor != RESULT:
+        if isinstance(node, Read) and node.access:
             return replace(node, access=(node.access[0].substitute(values),))
         return None
 

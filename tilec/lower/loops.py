@@ -31,8 +31,9 @@ from tilec.kernel.ir import (
 from tilec.lower.flatten import FlatPiece
 from tilec.lower.pieces import Part, restrict, segments
 from tilec.lower.plan import WIDE, Plan
-from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.translate import RESULT, Places, convert, form_expr, translate
 from tilec.records import dataclass
+from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.ir import Aggregation
 
@@ -75,12 +76,16 @@ class Target:
 
 @dataclass(slots=True)
 class LoopWriter:
-    """Writes the statements of one kernel; gathers the register buffers they use."""
+    """Writes the statements of one kernel; gathers the register buffers they use.
+
+    ``again`` is an axis of the output and where along it other kernels store every element later.
+    """
 
     places: Places
     target: Target
     locals: list[Buffer] = field(default_factory=list[Buffer])
     prefix: str = ""
+    again: tuple[int, tuple[tuple[int, int], ...]] | None = None
 
     def piece(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
         """The loops of one piece."""
@@ -99,6 +104,8 @@ class LoopWriter:
         for low, high in segments(flat.piece, axis, alone=False):
             inner = replace(flat, piece=restrict(flat.piece, axis.name, low, high))
             body = self._element(inner, plan)
+            if not body:
+                continue
             start = build.add(build.mul(build.var(".task"), build.const(chunk)), build.const(low))
             stop = build.minimum(build.add(start, build.const(chunk)), build.const(high))
             loop = For(axis.name, start, stop, body, kind=LoopKind.VECTOR)
@@ -119,7 +126,8 @@ class LoopWriter:
             kind = LoopKind.VECTOR if is_vector else LoopKind.SERIAL
             kind = LoopKind.PARALLEL if axis.name == plan.parallel else kind
             stmts = self._outer(inner, plan, rest)
-            body.append(For(axis.name, build.const(low), build.const(high), stmts, kind=kind))
+            if stmts:
+                body.append(For(axis.name, build.const(low), build.const(high), stmts, kind=kind))
         return tuple(body)
 
     def _element(self, flat: FlatPiece, plan: Plan) -> tuple[Stmt, ...]:
@@ -127,11 +135,14 @@ class LoopWriter:
         piece, target = flat.piece, self.target
         result = VType(target.result)
         where = form_expr(form_of(flat.stores[0]))
+        in_place = target.default is not None and target.default.name == target.output.name
+        if not piece.parts and (in_place or self._is_stored_again(flat)):
+            return ()  # an element without a point holds its default already, or gets a value later
         if not piece.parts:
             value = self._finished(flat, self._otherwise(flat, result))
             return (Store(target.output.name, where, value),)
         single = piece.parts[0]
-        if target.agg is Aggregation.ASSIGN and piece.covered and _is_direct(piece.parts):
+        if target.agg is Aggregation.ASSIGN and _is_direct(piece.parts):
             value = convert(translate(single.body, self.places), result.dtype)
             value = self._finished(flat, value)
             return (Store(target.output.name, where, value),)
@@ -150,11 +161,21 @@ class LoopWriter:
         stmts.append(Store(target.output.name, where, self._finished(flat, value)))
         return tuple(stmts)
 
+    def _is_stored_again(self, flat: FlatPiece) -> bool:
+        if self.again is None:
+            return False
+        at, spans = self.again
+        form = flat.piece.output[at]
+        axis = next((a for a in flat.piece.axes if form == Affine.index(a.name)), None)
+        return axis is not None and any(
+            low <= axis.low and axis.high <= high for low, high in spans
+        )
+
     def _finished(self, flat: FlatPiece, value: Expr) -> Expr:
         """What is stored for a result."""
         if flat.epilogue is None:
             return value
-        return translate(flat.epilogue, self.places, value)
+        return translate(flat.epilogue, self.places, {RESULT: value})
 
     def _part(self, part: Part, plan: Plan, total: Buffer, hit: Buffer | None) -> list[Stmt]:
         """One reduction: ``total`` takes the values of all points, ``hit`` becomes 1 at any."""

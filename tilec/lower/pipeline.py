@@ -8,9 +8,10 @@ from dataclasses import field, replace
 from math import prod
 
 from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
-from tilec.errors import InternalError
+from tilec.errors import InternalError, ScheduleError
 from tilec.kernel.ir import Buffer, Call, ConstantData, Kernel, Load, Module, Stmt, VType
 from tilec.lower import sort, special
+from tilec.lower.columns import ColumnWriter
 from tilec.lower.decide import (
     Decide,
     Decision,
@@ -19,21 +20,27 @@ from tilec.lower.decide import (
     flops_of,
     kernel_name,
     obey,
+    operations_of,
     refuse,
     wanted_for,
 )
+from tilec.lower.defaults import overwritten, placed_defaults
 from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge_loops
 from tilec.lower.groups import Group, groups
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.memory import Lifetime, plan
+from tilec.lower.nontemporal import Nontemporal
 from tilec.lower.pieces import Piece, cut_alone, pieces_of, pieces_of_map
 from tilec.lower.plan import WIDE, choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.registers import RegisterTile
+from tilec.lower.rowgroups import RowGroup, Unit, nodes_of, row_groups
+from tilec.lower.rows import RowWriter
 from tilec.lower.split import TASK, split
 from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place, contiguous
+from tilec.lower.transpose import TransposeWriter, transposition
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.lower.winograd import WinogradWriter
@@ -51,6 +58,7 @@ from tilec.tensor.ir import (
     Contraction,
     Gather,
     Map,
+    Node,
     Program,
     RandomState,
     RandomValue,
@@ -68,7 +76,22 @@ from tilec.version import __version__
 Observe = Callable[[str, Kernel], None]
 """Called with the name of each pass and the kernel it made."""
 
-PASSES = ("fuse", "pack-ahead", "merge", "stream", "tile", "thread", "vectorise")
+FUSE_ROWS = "fuse-rows"
+NONTEMPORAL = Nontemporal.name
+TRANSPOSE = "transpose"
+
+PASSES = (
+    "fuse",
+    FUSE_ROWS,
+    "pack-ahead",
+    "merge",
+    "stream",
+    "tile",
+    TRANSPOSE,
+    "thread",
+    "vectorise",
+    NONTEMPORAL,
+)
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
 
@@ -88,6 +111,7 @@ class _Lowering:
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
     scratch: list[Buffer] = field(default_factory=list[Buffer])
+    defaults: Mapping[str, Contraction] = field(default_factory=dict[str, Contraction])
 
 
 def lower_program(
@@ -140,9 +164,15 @@ def lower_program(
     outputs = _outputs(work)
     constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
     held = {place.buffer.name for place in work.places.values()}
-    for group in groups(program, fuse="fuse" not in disable):
-        if not isinstance(group.node, Constant) and group.node.name not in inside:
-            _lower_group(work, group)
+    work.defaults = placed_defaults(program)
+    for name, node in work.defaults.items():
+        if name not in work.places:
+            work.places[name] = _target(work, node)
+    for unit in _units(work, strides or {}, inside):
+        if isinstance(unit, RowGroup):
+            _lower_rows(work, unit)
+        elif not isinstance(unit.node, Constant) and unit.node.name not in inside:
+            _lower_group(work, unit)
     _copy_outputs(work, outputs)
     check_names(work.schedule, [kernel.name for kernel in work.kernels])
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
@@ -156,6 +186,17 @@ def lower_program(
         kernels=tuple(work.kernels),
         calls=tuple(work.calls),
     )
+
+
+def _units(
+    work: _Lowering, strides: Mapping[str, tuple[int, ...]], inside: set[str]
+) -> tuple[Unit, ...]:
+    """What becomes a kernel each, in order; ``inside`` is part of a kernel already."""
+    found = groups(work.program, fuse="fuse" not in work.disable)
+    if FUSE_ROWS in work.disable:
+        return found
+    apart = frozenset((*inside, *work.winograd))
+    return row_groups(work.program, found, strides, work.core, apart)
 
 
 def input_places(program: Program, strides: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
@@ -234,6 +275,38 @@ def constant_bytes(data: tuple[bool | int | float, ...], dtype: DType) -> bytes:
     return struct.pack(f"<{len(data)}{letter.upper() if unsigned else letter}", *map(int, data))
 
 
+def _lower_rows(work: _Lowering, group: RowGroup) -> None:
+    for member in group.members:
+        if member.name in group.outputs:
+            _target(work, member.node)
+    lanes = max(1, min(_most_lanes(work, member.node) for member in group.members))
+    writer = ColumnWriter if group.is_standing else RowWriter
+    names = {name for node in group.nodes for name in (node.name, *operands(node))}
+    far = sum(_bytes(work.types[name]) for name in sorted(names)) > work.core.last_cache_bytes
+    body = writer(group, work.places, lanes, "thread" not in work.disable, far).body()
+    name = kernel_name(work.program, group)
+    wanted = wanted_for(work.schedule, name)
+    if wanted is not None and str(wanted) not in body.schedule:
+        raise ScheduleError(
+            f"the schedule of {name} is illegal: the loops over rows are what they are",
+            help=f"leave it out, or pass disable=('{FUSE_ROWS}',); it is '{body.schedule[0]}'",
+        )
+    points = prod(axis.extent for axis in (*group.rows, *group.columns))
+    operations = sum(operations_of(member.body) + 1 for member in group.members)
+    work.decide(Decision(name, body.notes[0], None, points * operations))
+    _finish(work, group, body)
+
+
+def _target(work: _Lowering, result: Node) -> Place:
+    """Where a value is stored."""
+    found = work.places.get(result.name)
+    if found is not None:
+        return found
+    shape = concrete(result.type.shape)
+    buffer = Buffer(result.name, VType(result.type.dtype), prod(shape), writable=True)
+    return work.places.setdefault(result.name, Place(buffer, contiguous(shape)))
+
+
 def _lower_group(work: _Lowering, group: Group) -> None:
     node, result = group.node, group.result
     if isinstance(node, Reshape) and node.name not in work.places:
@@ -241,11 +314,7 @@ def _lower_group(work: _Lowering, group: Group) -> None:
         if source.strides == contiguous(concrete(work.types[node.operand].shape)):
             work.places[node.name] = Place(source.buffer, contiguous(concrete(node.type.shape)))
             return
-    target = work.places.get(result.name)
-    if target is None:
-        shape = concrete(result.type.shape)
-        buffer = Buffer(result.name, VType(result.type.dtype), prod(shape), writable=True)
-        target = work.places[result.name] = Place(buffer, contiguous(shape))
+    target = _target(work, result)
     if 0 in concrete(result.type.shape):
         return
     match node:
@@ -351,9 +420,31 @@ def _lower_flats(
     if isinstance(tiled, special.Body):
         _finish(work, group, tiled, name)
         return
+    moved = _transpose(work, flats, target, name)
+    if moved is not None:
+        reason = "nothing is computed: it is transposed in registers"
+        work.decide(Decision(name, reason, None, flops_of(flats)))
+        _finish(work, group, moved, name)
+        return
     body, planned = _plain(work, flats, target, node, name)
     work.decide(Decision(name, tiled, None, flops_of(flats), pieces=planned))
     _finish(work, group, body, name)
+
+
+def _transpose(
+    work: _Lowering, flats: list[FlatPiece], target: Target, name: str
+) -> special.Body | None:
+    """A map that reads along another loop than it stores along; None for any other."""
+    if len(flats) != 1 or work.disable & {TRANSPOSE, "vectorise"}:
+        return None
+    problem = transposition(flats[0], target, work.core)
+    if problem is None:
+        return None
+    threads = "thread" not in work.disable
+    writer = TransposeWriter(problem, flats[0], target, flat_places(work.places), threads)
+    body = writer.body()
+    wanted = wanted_for(work.schedule, name)
+    return body if wanted is None or str(wanted) in body.schedule else None
 
 
 def _plain(
@@ -365,7 +456,7 @@ def _plain(
 ) -> tuple[special.Body, tuple[Planned, ...]]:
     """Loops without register tiles; long reductions into few elements are split."""
     places = flat_places(work.places)
-    writer = LoopWriter(places, target)
+    writer = LoopWriter(places, target, again=overwritten(node.name, work.defaults, work.types))
     threads = "thread" not in work.disable
     # An assignment has one point per element; the ranges without it have nothing to combine.
     splits = threads and len(flats) == 1 and target.agg is not Aggregation.ASSIGN
@@ -397,7 +488,7 @@ def _plain(
         pieces.append(Planned(flat, chosen_plan, each.target.output.type.dtype.bytes))
     lines = (str(Loops.of(tuple(plans))),)
     lanes = max((each.lanes for each in plans), default=1)
-    made = special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch)
+    made = special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch, stores_once=True)
     return made, tuple(pieces)
 
 
@@ -478,17 +569,23 @@ def _most_lanes(work: _Lowering, node: Contraction | Map) -> int:
     """Lanes of a register for the widest type of a kernel; 0 without vectors."""
     if "vectorise" in work.disable or work.core.vector_bytes == 0:
         return 0
-    widest = max(
-        (node.type.dtype, node.body.dtype),
-        key=lambda dtype: max(dtype.bits, 32 if dtype.is_float else 8),
-    )
+    widest = max((node.type.dtype, node.body.dtype), key=_register_bits)
     if widest in (F16, BF16):
         widest = F32
     return work.core.lanes(widest.bytes)
 
 
+def _bytes(kind: TensorType) -> int:
+    return prod(concrete(kind.shape)) * kind.dtype.bytes
+
+
+def _register_bits(dtype: DType) -> int:
+    """Bits of an element in a register."""
+    return max(dtype.bits, 32 if dtype.is_float else 8)
+
+
 def _finish(
-    work: _Lowering, group: Group, body: special.Body, kernel_named: str | None = None
+    work: _Lowering, group: Unit, body: special.Body, kernel_named: str | None = None
 ) -> None:
     """Make the kernel, run the kernel passes over it, and call it."""
     work.scratch += body.scratch
@@ -500,7 +597,7 @@ def _finish(
     for name in sorted(used | written):
         if name in candidates:
             params.append(replace(candidates[name], writable=name in written))
-    nodes = [group.node] if group.epilogue is None else [group.node, group.epilogue]
+    nodes = nodes_of(group)
     # A copy to a second name of a value is no value of the program.
     types = work.types | {node.name: node.type for node in nodes}
     shapes = {name: types[name] for node in nodes for name in (node.name, *operands(node))}
@@ -517,6 +614,9 @@ def _finish(
     if "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)
         work.observe("vectorise", kernel)
+    if body.stores_once and NONTEMPORAL not in work.disable:
+        kernel = Nontemporal(work.core.last_cache_bytes, work.core.line_bytes).apply(kernel)
+        work.observe(NONTEMPORAL, kernel)
     work.kernels.append(kernel)
     work.calls.append(Call(kernel.name, tuple(buffer.name for buffer in params)))
 

@@ -36,7 +36,7 @@ from tilec.kernel.ir import (
 from tilec.lower.loops import place_constraints
 from tilec.lower.panels import LINE_BYTES, Packer, Steps, mask_below
 from tilec.lower.pieces import Part
-from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.translate import RESULT, Places, convert, form_expr, translate
 from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
@@ -220,7 +220,7 @@ class RegisterTile:
         result = convert(value, problem.result)
         if problem.epilogue is None:
             return result
-        expr = translate(problem.epilogue, self.places, result)
+        expr = translate(problem.epilogue, self.places, {RESULT: result})
         row = {self.row.name: build.add(tile.top, build.const(r))}
         column = build.mul(build.var(".panel"), build.const(self.width))
         start = build.add(column, build.const(j * lanes))

@@ -50,6 +50,7 @@ class Body:
         lanes: Lanes of one register for the widest type in it.
         scratch: Buffers in the workspace that only this kernel uses.
         notes: Further lines for the kernel's header.
+        stores_once: Whether elements are stored in long runs, each once.
     """
 
     statements: tuple[Stmt, ...]
@@ -58,6 +59,7 @@ class Body:
     lanes: int = 1
     scratch: tuple[Buffer, ...] = ()
     notes: tuple[str, ...] = ()
+    stores_once: bool = False
 
 
 def written(body: tuple[Stmt, ...]) -> set[str]:

@@ -47,7 +47,7 @@ from tilec.lower.loops import (
     place_constraints,
 )
 from tilec.lower.pieces import Part
-from tilec.lower.translate import Place, convert, form_expr, translate
+from tilec.lower.translate import RESULT, Place, convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
@@ -423,7 +423,7 @@ class StreamWriter:
             return Store(self.partial.name, self._partial_slot(point), value)
         result = convert(value, self.target.result)
         if self.flat.epilogue is not None:
-            result = substitute(translate(self.flat.epilogue, self.places, result), point)
+            result = substitute(translate(self.flat.epilogue, self.places, {RESULT: result}), point)
         where = substitute(form_expr(form_of(self.flat.stores[0])), point)
         return Store(self.target.output.name, where, result)
 

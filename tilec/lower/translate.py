@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 
 from tilec.dtypes import BF16, F16, F32, I64, DType
 from tilec.errors import InternalError
@@ -64,23 +65,26 @@ def offset(place: Place, access: tuple[Affine, ...]) -> Expr:
     return build.add(form_expr(merged), exact)
 
 
-def translate(value: scalar.Scalar, places: Places, result: Expr | None = None) -> Expr:
+def translate(
+    value: scalar.Scalar, places: Places, known: Mapping[str, Expr] = MappingProxyType({})
+) -> Expr:
     """The kernel expression of a scalar expression over loop variables.
 
-    ``result`` stands for reads of ``RESULT``: the value to which an epilogue is applied.
+    ``known`` holds what stands for reads of some names without coordinates, such as the value of
+    ``RESULT`` to which an epilogue is applied.
     """
     match value:
         case scalar.Literal():
             return Const(value.value, VType(value.dtype))
-        case scalar.Read(tensor=tensor) if tensor == RESULT and result is not None:
-            return result
+        case scalar.Read(tensor=tensor, access=()) if tensor in known:
+            return known[tensor]
         case scalar.Read():
             place = places[value.tensor]
             return Load(place.buffer.name, offset(place, value.access), VType(value.dtype))
         case scalar.IndexValue():
             return convert(form_expr(form_of(value.form)), value.dtype)
         case scalar.Apply():
-            args = tuple(translate(arg, places, result) for arg in value.args)
+            args = tuple(translate(arg, places, known) for arg in value.args)
             return _apply(value.op, args, value.dtype)
 
 

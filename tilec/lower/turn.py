@@ -12,7 +12,7 @@ from tilec.kernel import build
 from tilec.kernel.ir import Apply, Buffer, Const, Expr, For, Load, Ramp, Stmt, Store, VType
 from tilec.lower.panels import mask_below
 from tilec.lower.square import turned
-from tilec.lower.translate import Places, convert, form_expr, translate
+from tilec.lower.translate import RESULT, Places, convert, form_expr, translate
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
@@ -116,7 +116,7 @@ class Turn:
                 here = {**at, vector: build.add(at[vector], build.add(lane, build.const(p)))}
                 result = convert(value, problem.result)
                 if problem.epilogue is not None:
-                    result = substitute(translate(problem.epilogue, places, result), here)
+                    result = substitute(translate(problem.epilogue, places, {RESULT: result}), here)
                     result = widen(result, name, first, lanes, mask, {}, {value.name})
                 where = substitute(form_expr(problem.store), {**here, name: first})
                 stores.append(Store(output.name, where, result, mask=mask))

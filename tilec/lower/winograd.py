@@ -48,7 +48,7 @@ from tilec.lower.registers import RegisterTile
 from tilec.lower.special import Body
 from tilec.lower.straight import Straight
 from tilec.lower.tiles import TileWriter
-from tilec.lower.translate import Place, Places, translate
+from tilec.lower.translate import RESULT, Place, Places, translate
 from tilec.lower.vectorise import widen
 from tilec.records import dataclass
 from tilec.schedule.product import Operand, Product
@@ -400,7 +400,8 @@ class WinogradWriter:
         if self.epilogue is not None:
             names = self.epilogue.map.indices
             body = self.epilogue.body(dict(zip(names, coordinates, strict=True)))
-            expr = translate(body, self.places, Load(held.name, value.index, value.type))
+            known = {RESULT: Load(held.name, value.index, value.type)}
+            expr = translate(body, self.places, known)
             result = widen(expr, ".f", filters, self.plan.lanes, mask, {held.name: held})
         store = Store(self.output.buffer.name, index, result, 1, mask)
         return [store] if inside == _TRUE else [If(inside, (store,))]

@@ -18,6 +18,7 @@ import numpy as np
 
 from tilec.dtypes import ALL, BF16, BOOL, DType, Kind
 from tilec.errors import ArgumentError, TargetError, TileTypeError
+from tilec.runtime.pool import FROM_BYTES, RESULTS
 from tilec.runtime.spec import Number, Spec, number_dtype
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
@@ -119,8 +120,12 @@ def allocate(shape: tuple[int, ...], dtype: NumpyDType) -> Array:
     size = prod(shape) * dtype.itemsize
     if size < _ALIGN_FROM_BYTES:
         return np.empty(shape, dtype)
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    return np.ndarray(shape, dtype, memory, -addresses_of([cast("Array", memory)])[0] % _ALIGNMENT)
+    if size < FROM_BYTES:
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        skip = -addresses_of([cast("Array", memory)])[0] % _ALIGNMENT
+        return np.ndarray(shape, dtype, memory, skip)
+    lease = RESULTS.lease(size + _ALIGNMENT)
+    return np.ndarray(shape, dtype, lease, -ctypes.addressof(lease) % _ALIGNMENT)
 
 
 def is_masked(value: object) -> bool:

@@ -71,6 +71,11 @@ class Core:
         """All of it as one line of text, for the key of a cache."""
         return json.dumps(asdict(self))
 
+    @property
+    def last_cache_bytes(self) -> int:
+        """Size of the cache before memory."""
+        return max(self.l2_bytes, self.l3_bytes)
+
     def lanes(self, dtype_bytes: int) -> int:
         """Elements of one vector; at least 1."""
         return max(1, self.vector_bytes // dtype_bytes)

@@ -16,6 +16,7 @@ from tilec.kernel.ir import (
     INDEX,
     Apply,
     Buffer,
+    Column,
     Const,
     Expr,
     Fold,
@@ -152,6 +153,9 @@ class _Printer:
                 if expr.op not in _FOLDS:
                     raise _missing(expr.op)
                 return f"{_FOLDS[expr.op]}.reduce({self._expr(expr.arg)})"
+            case Column():
+                rows = ", ".join(self._expr(arg) for arg in expr.args)
+                return f"np.array([{rows}])[:, {expr.lane}]"
             case _:
                 assert_never(expr)
 

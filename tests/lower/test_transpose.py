@@ -1,0 +1,75 @@
+"""Permutations of axes, in squares that are transposed in registers."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+import tilec
+from tests.lower.texts import program
+from tilec.kernel.ir import Column, Kernel
+from tilec.kernel.printer import print_kernel
+from tilec.lower.pipeline import lower_program
+from tilec.lower.walk import expressions
+from tilec.runtime.arrays import Array
+
+
+def is_transposed(kernel: Kernel) -> bool:
+    return any(isinstance(each, Column) for each in expressions(kernel.body))
+
+
+def check(text: str, arrays: list[Array], expected: Array, *, squares: bool) -> None:
+    executable = tilec.function(text).compile(*arrays)
+    np.testing.assert_array_equal(np.asarray(executable(*arrays)), expected)
+    assert ("column" in executable.source("kernel")) is squares
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 64), (17, 33), (40, 31), (128, 8), (1, 5), (0, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8"])
+def test_two_axes(size: tuple[int, int], dtype: str) -> None:
+    a = np.arange(size[0] * size[1]).reshape(size).astype(dtype)
+    text = "function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }"
+    executable = tilec.function(text).compile(a)
+    np.testing.assert_array_equal(np.asarray(executable(a)), a.T)
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+def test_three_axes(axes: tuple[int, ...]) -> None:
+    a = np.arange(18 * 17 * 20, dtype=np.float32).reshape(18, 17, 20)
+    indices, sizes = "ijk", "LMN"
+    to = ", ".join(indices[axis] for axis in axes)
+    of = ", ".join(sizes[axis] for axis in axes)
+    text = f"function (A[L, M, N]) -> (T) {{ T[{to} : {of}] = =(A[i, j, k]); }}"
+    check(text, [a], a.transpose(axes), squares=axes[-1] != 2)
+
+
+def test_arithmetic_on_the_way() -> None:
+    a = np.arange(35 * 50, dtype=np.float32).reshape(35, 50)
+    b, v = np.ones((50, 35), np.float32), np.arange(35, dtype=np.float32)
+    text = """function (A[N, M], D[N, M], B[M, N], V[N]) -> (C) {
+      T[j, i : M, N] = =(A[i, j] * D[i, j] + V[i]); C = T * 2 + B; }"""
+    check(text, [a, a, b, v], (a * a).T * 2 + v * 2 + b, squares=True)
+
+
+def test_views() -> None:
+    a = np.arange(40 * 66, dtype=np.float32).reshape(40, 66)
+    text = "function (A[M, N]) -> (B) { B = A + 1; }"
+    check(text, [a.T], a.T + 1, squares=True)
+    check(text, [a[:, ::2]], a[:, ::2] + 1, squares=False)
+    check(text, [a[::-1].T], a[::-1].T + 1, squares=True)
+
+
+def test_switched_off() -> None:
+    made = program("function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }", A=(32, 32))
+    (kernel,) = lower_program(made).kernels
+    assert is_transposed(kernel)
+    (kernel,) = lower_program(made, disable=("transpose",)).kernels
+    assert not is_transposed(kernel)
+
+
+def test_long_ones_are_divided() -> None:
+    made = program("function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }", A=(999, 2000))
+    (kernel,) = lower_program(made).kernels
+    assert "parallel for j.block in 0 .. 125" in print_kernel(kernel)

@@ -1,0 +1,231 @@
+"""Writes maps that read along one loop and store along another: permutations of axes.
+
+Squares of as many rows as a vector has lanes are read row by row, transposed in registers, and
+stored column by column, so that every cache line is read once and written once, as a whole. Element
+by element, each line would come to the first cache as often as it has elements: rows that are a
+power of two apart meet in a few of its sets.
+
+Assumes a piece that ``transposition`` recognises. Guarantees that what is left at the edges is
+written by plain loops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+
+from tilec.kernel import build
+from tilec.kernel.ir import (
+    Buffer,
+    Column,
+    Expr,
+    For,
+    Let,
+    Load,
+    LoopKind,
+    Scope,
+    Stmt,
+    Store,
+    Var,
+    VType,
+)
+from tilec.lower import plan as plain
+from tilec.lower import special
+from tilec.lower.flatten import FlatPiece, offsets
+from tilec.lower.loops import LoopWriter, Target
+from tilec.lower.pieces import restrict
+from tilec.lower.plan import MIN_TASKS
+from tilec.lower.translate import RESULT, Place, convert, form_expr, translate
+from tilec.lower.vectorise import widen
+from tilec.lower.walk import substitute
+from tilec.records import dataclass
+from tilec.schedule.values import Loops, Plan
+from tilec.target.core import Core
+from tilec.tensor.forms import Axis, form_of
+from tilec.tensor.ir import Aggregation
+from tilec.tensor.scalar import Read, Scalar, reads, rewrite
+
+_ZERO = build.const(0)
+
+_ELEMENT_BYTES = (4, 8)
+"""Of narrower elements a square would not fit into the registers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transposition:
+    """What has to be transposed.
+
+    Attributes:
+        along: Loop along which the result is stored.
+        across: Loop along which the reads are consecutive.
+        reads: These reads.
+        lanes: Elements of a vector, and rows of a square.
+    """
+
+    along: Axis
+    across: Axis
+    reads: tuple[Read, ...]
+    lanes: int
+
+
+def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition | None:
+    """The transposition in a map, if there is one."""
+    piece = flat.piece
+    if target.agg is not Aggregation.ASSIGN or not piece.covered or len(piece.parts) != 1:
+        return None
+    (part,) = piece.parts
+    if part.axes or part.constraints or part.divisible or not core.vector_bytes:
+        return None
+    after = () if flat.epilogue is None else offsets(flat.epilogue)
+    if any(form_of(form).denominator > 1 for form in (*flat.stores, *offsets(part.body), *after)):
+        return None
+    store = form_of(flat.stores[0])
+    along = next((axis for axis in piece.axes if store.coefficient(axis.name) == 1), None)
+    if along is None:
+        return None
+    found = dict.fromkeys(
+        read
+        for read in reads(part.body)
+        if form_of(read.access[0]).coefficient(along.name) not in (0, 1)
+    )
+    sizes = {read.dtype.bytes for read in found} | {target.output.type.dtype.bytes}
+    across = [
+        axis
+        for axis in piece.axes
+        if found and all(form_of(read.access[0]).coefficient(axis.name) == 1 for read in found)
+    ]
+    if len(across) != 1 or len(sizes) != 1 or not sizes.issubset(_ELEMENT_BYTES):
+        return None
+    lanes = core.lanes(sizes.pop())
+    if lanes < 2 or min(along.extent, across[0].extent) < lanes:
+        return None
+    return Transposition(along, across[0], tuple(found), lanes)
+
+
+@dataclass(slots=True)
+class TransposeWriter:
+    """Writes one kernel; gathers the buffers that it uses."""
+
+    problem: Transposition
+    flat: FlatPiece
+    target: Target
+    places: dict[str, Place]
+    threads: bool
+    locals: list[Buffer] = field(default_factory=list[Buffer])
+
+    def body(self) -> special.Body:
+        """The squares, then the edges."""
+        problem = self.problem
+        plan = Plan(problem.along.name, problem.lanes, parallel=self._parallel())
+        stmts = [*self._squares(plan.parallel), *self._edges()]
+        return special.Body(
+            tuple(stmts),
+            tuple(self.locals),
+            (str(Loops((plan,))),),
+            problem.lanes,
+            stores_once=True,
+        )
+
+    @property
+    def _others(self) -> list[Axis]:
+        return [
+            axis
+            for axis in self.flat.piece.axes
+            if axis not in (self.problem.along, self.problem.across)
+        ]
+
+    def _parallel(self) -> str | None:
+        plan = Plan(self.problem.along.name, self.problem.lanes)
+        if not self.threads or plain.parallel(self.flat, plan) is None:
+            return None
+        long = next((axis.name for axis in self._others if axis.extent >= MIN_TASKS), None)
+        return (
+            long
+            or max((self.problem.along, self.problem.across), key=lambda axis: axis.extent).name
+        )
+
+    def _squares(self, parallel: str | None) -> list[Stmt]:
+        problem = self.problem
+        starts = {
+            axis.name: build.add(
+                build.mul(build.var(f"{axis.name}.block"), build.const(problem.lanes)),
+                build.const(axis.low),
+            )
+            for axis in (problem.along, problem.across)
+        }
+        stmts: list[Stmt] = self._square(starts)
+        # Rows are read in long runs, which prefetchers follow.
+        order = [problem.along, problem.across]
+        if parallel == problem.across.name:
+            order.reverse()
+        for axis in reversed(order):
+            kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
+            count = build.const(axis.extent // problem.lanes)
+            stmts = [For(f"{axis.name}.block", _ZERO, count, tuple(stmts), kind=kind)]
+        for axis in reversed(self._others):
+            kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
+            low, high = build.const(axis.low), build.const(axis.high)
+            stmts = [For(axis.name, low, high, tuple(stmts), kind=kind)]
+        return stmts
+
+    def _square(self, starts: dict[str, Expr]) -> list[Stmt]:
+        """One square: its rows, then column by column what is stored."""
+        problem, lanes = self.problem, self.problem.lanes
+        along, across = problem.along.name, problem.across.name
+        stmts: list[Stmt] = []
+        known: dict[str, Expr] = {}
+        columns: list[tuple[Buffer, tuple[Expr, ...]]] = []
+        for number, read in enumerate(problem.reads):
+            kind = VType(read.dtype, lanes)
+            rows: list[Expr] = []
+            for r in range(lanes):
+                point = {**starts, along: build.add(starts[along], build.const(r))}
+                where = substitute(form_expr(form_of(read.access[0])), point)
+                name = Var(f".row{number}.{r}", kind)
+                stmts.append(Let(name, Load(self.places[read.tensor].buffer.name, where, kind)))
+                rows.append(name)
+            held = Buffer(f".column{number}", kind, 1, scope=Scope.REGISTER, writable=True)
+            self.locals.append(held)
+            columns.append((held, tuple(rows)))
+            known[held.name] = Load(held.name, _ZERO, VType(read.dtype))
+        names = dict(zip(problem.reads, known, strict=True))
+
+        def change(node: Scalar) -> Scalar | None:
+            if not isinstance(node, Read) or node not in names:
+                return None
+            return Read(names[node], (), node.dtype)
+
+        value = translate(rewrite(self.flat.piece.parts[0].body, change), self.places, known)
+        value = convert(value, self.target.result)
+        if self.flat.epilogue is not None:
+            value = translate(self.flat.epilogue, self.places, {RESULT: value})
+        store = form_expr(form_of(self.flat.stores[0]))
+        registers = {buffer.name: buffer for buffer, _ in columns}
+        for c in range(lanes):
+            for held, vectors in columns:
+                stmts.append(Store(held.name, _ZERO, Column(vectors, c, held.type)))
+            point = {across: build.add(starts[across], build.const(c))}
+            wide = widen(substitute(value, point), along, starts[along], lanes, None, registers)
+            where = substitute(store, {**starts, **point})
+            stmts.append(Store(self.target.output.name, where, wide))
+        return stmts
+
+    def _edges(self) -> list[Stmt]:
+        """What is left of the rows, then of the columns."""
+        problem, lanes = self.problem, self.problem.lanes
+        along, across = problem.along, problem.across
+        whole = along.low + along.extent // lanes * lanes
+        pieces = [restrict(self.flat.piece, along.name, whole, along.high)]
+        inner = restrict(self.flat.piece, along.name, along.low, whole)
+        last = across.low + across.extent // lanes * lanes
+        pieces.append(restrict(inner, across.name, last, across.high))
+        writer = LoopWriter(self.places, self.target, self.locals)
+        stmts: list[Stmt] = []
+        for piece in pieces:
+            if any(axis.extent == 0 for axis in piece.axes):
+                continue
+            flat = replace(self.flat, piece=piece)
+            plan = plain.choose(flat, self.target.agg, lanes)
+            if self.threads:
+                plan = replace(plan, parallel=plain.parallel(flat, plan))
+            stmts += writer.piece(flat, plan)
+        return stmts

@@ -1,0 +1,82 @@
+"""Memory of large results, used again when nothing looks at it any more.
+
+Memory that the system has just given comes page by page, each filled with zeros at its first write.
+For results of tens of megabytes that takes as long as computing them. An array here keeps a *lease*
+of its memory alive, as do all views of it; the memory goes back when the last of them is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from dataclasses import field
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tilec.records import dataclass
+
+Bytes = npt.NDArray[np.uint8]
+
+FROM_BYTES: Final = 1 << 20
+"""Smaller results come from the heap, which has its own ways to use pages again."""
+
+KEPT_BYTES: Final = 256 << 20
+"""Memory that waits to be used again, at most; what is beyond goes back to the system."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """Memory that waits to be used again, oldest first.
+
+    Leases end on any thread, even in the middle of another call here, so that no lock may be held:
+    what is in the queue is taken out before it is looked at.
+    """
+
+    kept_bytes: int = KEPT_BYTES
+    waiting: deque[Bytes] = field(default_factory=deque[Bytes])
+
+    def lease(self, size: int) -> Any:
+        """A buffer of some bytes; its memory comes back here when nothing refers to it."""
+        memory = self._take(size)
+        lease: Any = _lease_type(size).from_buffer(memory)
+        lease.memory, lease.pool = memory, self
+        return lease
+
+    def give(self, memory: Bytes) -> None:
+        """Keep memory that is no longer used."""
+        if memory.nbytes > self.kept_bytes:
+            return
+        self.waiting.append(memory)
+        while sum(each.nbytes for each in tuple(self.waiting)) > self.kept_bytes:
+            try:
+                self.waiting.popleft()
+            except IndexError:
+                return
+
+    def _take(self, size: int) -> Bytes:
+        for _ in range(len(self.waiting)):
+            try:
+                memory = self.waiting.popleft()
+            except IndexError:
+                break
+            if memory.nbytes == size:
+                return memory
+            self.waiting.append(memory)
+        return np.empty(size, np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _lease_type(size: int) -> Any:
+    """A type of buffers that give back their memory. NumPy sees through arrays, not through it."""
+
+    def give_back(lease: Any) -> None:
+        lease.pool.give(lease.memory)
+
+    return type("Lease", (ctypes.c_ubyte * size,), {"__del__": give_back})
+
+
+RESULTS: Final = Pool()
+"""Of the results of all functions."""
