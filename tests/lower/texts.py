@@ -9,11 +9,11 @@ from tilec.kernel.ir import Buffer, VType
 from tilec.lang.check import check_file
 from tilec.lang.lower.program import lower
 from tilec.lang.parse import parse
+from tilec.lower.buffers import input_places
 from tilec.lower.flatten import Epilogue, FlatPiece, flatten, merge_loops
 from tilec.lower.groups import groups
 from tilec.lower.loops import Target
 from tilec.lower.pieces import pieces_of, pieces_of_map
-from tilec.lower.pipeline import input_places
 from tilec.lower.translate import Place, contiguous
 from tilec.source import Source
 from tilec.tensor.ir import Aggregation, Contraction, Map, Program, TensorType

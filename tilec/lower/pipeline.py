@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from math import prod
 
-from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
+from tilec.dtypes import BF16, F16, F32
 from tilec.errors import InternalError, ScheduleError
 from tilec.kernel.ir import Buffer, Call, ConstantData, Kernel, Load, Module, Stmt, VType
 from tilec.lower import sort, special
+from tilec.lower.buffers import constant_bytes, input_places, register_bits, tensor_bytes
 from tilec.lower.columns import ColumnWriter
 from tilec.lower.decide import (
     Decide,
@@ -199,24 +199,6 @@ def _units(
     return row_groups(work.program, found, strides, work.core, apart)
 
 
-def input_places(program: Program, strides: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
-    """Where the inputs of a program lie."""
-    return {
-        value.name: _input(value.name, value.type, strides.get(value.name))
-        for value in program.inputs
-    }
-
-
-def _input(name: str, kind: TensorType, strides: tuple[int, ...] | None) -> Place:
-    shape = concrete(kind.shape)
-    steps = contiguous(shape) if strides is None else strides
-    if 0 in shape:
-        return Place(Buffer(name, VType(kind.dtype), 0), steps)
-    reach = [(n - 1) * step for n, step in zip(shape, steps, strict=True)]
-    low, high = sum(min(0, r) for r in reach), sum(max(0, r) for r in reach) + 1
-    return Place(Buffer(name, VType(kind.dtype), high, low), steps)
-
-
 def _outputs(work: _Lowering) -> tuple[Buffer, ...]:
     """Buffers of the results; the first name of a computed value is where it is computed."""
     buffers: list[Buffer] = []
@@ -262,19 +244,6 @@ def _constant(work: _Lowering, node: Constant) -> ConstantData:
     return ConstantData(buffer, constant_bytes(node.data, node.type.dtype))
 
 
-def constant_bytes(data: tuple[bool | int | float, ...], dtype: DType) -> bytes:
-    """Little-endian bytes of some elements."""
-    if dtype == BF16:
-        words = [struct.unpack("<I", struct.pack("<f", value))[0] >> 16 for value in data]
-        return struct.pack(f"<{len(words)}H", *words)
-    letters = {F16: "e", F32: "f", F64: "d"}
-    if dtype in letters:
-        return struct.pack(f"<{len(data)}{letters[dtype]}", *data)
-    letter = {8: "b", 16: "h", 32: "i", 64: "q"}[dtype.bits]
-    unsigned = dtype.kind in (Kind.UINT, Kind.BOOL)
-    return struct.pack(f"<{len(data)}{letter.upper() if unsigned else letter}", *map(int, data))
-
-
 def _lower_rows(work: _Lowering, group: RowGroup) -> None:
     for member in group.members:
         if member.name in group.outputs:
@@ -282,7 +251,7 @@ def _lower_rows(work: _Lowering, group: RowGroup) -> None:
     lanes = max(1, min(_most_lanes(work, member.node) for member in group.members))
     writer = ColumnWriter if group.is_standing else RowWriter
     names = {name for node in group.nodes for name in (node.name, *operands(node))}
-    far = sum(_bytes(work.types[name]) for name in sorted(names)) > work.core.last_cache_bytes
+    far = sum(tensor_bytes(work.types[name]) for name in sorted(names)) > work.core.last_cache_bytes
     body = writer(group, work.places, lanes, "thread" not in work.disable, far).body()
     name = kernel_name(work.program, group)
     wanted = wanted_for(work.schedule, name)
@@ -569,19 +538,10 @@ def _most_lanes(work: _Lowering, node: Contraction | Map) -> int:
     """Lanes of a register for the widest type of a kernel; 0 without vectors."""
     if "vectorise" in work.disable or work.core.vector_bytes == 0:
         return 0
-    widest = max((node.type.dtype, node.body.dtype), key=_register_bits)
+    widest = max((node.type.dtype, node.body.dtype), key=register_bits)
     if widest in (F16, BF16):
         widest = F32
     return work.core.lanes(widest.bytes)
-
-
-def _bytes(kind: TensorType) -> int:
-    return prod(concrete(kind.shape)) * kind.dtype.bytes
-
-
-def _register_bits(dtype: DType) -> int:
-    """Bits of an element in a register."""
-    return max(dtype.bits, 32 if dtype.is_float else 8)
 
 
 def _finish(

@@ -14,9 +14,10 @@ from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
 from tilec.lang.lower import lower
 from tilec.lower.ahead import Prepared, prepare
+from tilec.lower.buffers import input_places
 from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
-from tilec.lower.pipeline import input_places, lower_program
+from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
 from tilec.options import CONVOLUTIONS as METHODS
 from tilec.options import Options
