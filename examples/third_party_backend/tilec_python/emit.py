@@ -32,6 +32,7 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
     Var,
+    Zip,
 )
 
 # How operations are spelled. What stands here neither is refused by name.
@@ -153,6 +154,9 @@ class _Printer:
                 if expr.op not in _FOLDS:
                     raise _missing(expr.op)
                 return f"{_FOLDS[expr.op]}.reduce({self._expr(expr.arg)})"
+            case Zip():
+                pair = f"{self._expr(expr.first)}, {self._expr(expr.second)}"
+                return f"np.stack([{pair}], axis=1).reshape(2, -1)[{int(expr.upper)}]"
             case Column():
                 rows = ", ".join(self._expr(arg) for arg in expr.args)
                 return f"np.array([{rows}])[:, {expr.lane}]"
