@@ -27,6 +27,8 @@ from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.targets import TargetInfo, targets
+from tilec.program.tuned import TunedKernel, Tuning
+from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
@@ -61,6 +63,8 @@ __all__ = [
     "TilecError",
     "TilecWarning",
     "Tiled",
+    "TunedKernel",
+    "Tuning",
     "UserError",
     "WinogradPlan",
     "__version__",
@@ -70,6 +74,7 @@ __all__ = [
     "jvp",
     "load",
     "targets",
+    "tune",
     "value_and_grad",
     "vjp",
 ]

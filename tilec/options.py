@@ -31,6 +31,7 @@ class Options:
         workspace_bytes: Scratch memory that a kernel may take, all threads together.
         conv: Method of convolutions: ``auto`` takes the one that is the fastest by prediction,
             ``direct`` the definition, ``winograd`` transforms of tiles wherever they can be used.
+        tuned: Take the schedules that ``tilec.tune`` found on this machine, where there are any.
     """
 
     target: str = field(default="llvm", metadata={"code": True})
@@ -40,6 +41,7 @@ class Options:
     cpu: str | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
     conv: str = field(default="auto", metadata={"code": True})
+    tuned: bool = field(default=True, metadata={"code": True})
 
     def code_key(self) -> tuple[tuple[str, object], ...]:
         """Name and value of each field that changes the code, for the cache key."""
@@ -58,6 +60,7 @@ class Environment:
         debug: ``TILEC_DEBUG`` is set and not 0: compiler tracebacks are kept, IRs verified.
         cache: ``TILEC_CACHE``: folder of the disk cache, or ``off``; None for the user's default.
         cache_bytes: ``TILEC_CACHE_BYTES``: bound of the disk cache.
+        tuned: ``TILEC_TUNED`` is not 0: what the tuner found on this machine is used.
         no_color: ``NO_COLOR`` is set and not empty: the command line writes without colours.
     """
 
@@ -66,12 +69,18 @@ class Environment:
     debug: bool = False
     cache: str | None = None
     cache_bytes: int = 1 << 30
+    tuned: bool = True
     no_color: bool = False
 
     @property
     def options(self) -> Options:
         """The options that hold when a caller gives none."""
-        return Options(target=self.target, num_threads=self.num_threads, debug=self.debug)
+        return Options(
+            target=self.target,
+            num_threads=self.num_threads,
+            debug=self.debug,
+            tuned=self.tuned,
+        )
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
@@ -88,6 +97,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         debug=source.get("TILEC_DEBUG", "0") not in ("", "0"),
         cache=source.get("TILEC_CACHE") or None,
         cache_bytes=_positive("TILEC_CACHE_BYTES", source.get("TILEC_CACHE_BYTES") or str(1 << 30)),
+        tuned=source.get("TILEC_TUNED", "1") != "0",
         no_color=bool(source.get("NO_COLOR")),
     )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 
 import click
 
-from tilec.cli.report import coloured, note, print_table, size_text
+from tilec.cli.report import note, print_table, progress_bar, size_text
 from tilec.program.calibrate import calibrate
 from tilec.runtime.calibrations import store
 from tilec.target.calibration import Calibration, Rate
@@ -66,16 +65,5 @@ def _cells(rate: Rate, is_arithmetic: bool) -> tuple[str, str]:
 
 
 def _measure(samples: int) -> Calibration:
-    if not sys.stderr.isatty():
-        return calibrate(samples)
-    from rich.console import Console  # slow to import
-    from rich.progress import Progress
-
-    console = Console(file=sys.stderr, no_color=not coloured(sys.stderr))
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("calibrating", total=None)
-
-        def show(step: str, done: int, total: int) -> None:
-            bar.update(task, description=step, completed=done, total=total)
-
-        return calibrate(samples, show)
+    with progress_bar("calibrating") as show:
+        return calibrate(samples) if show is None else calibrate(samples, show)

@@ -28,6 +28,8 @@ _COMMANDS = {
     "check": ("check", "Report errors and suspicious spots of Tile programs."),
     "grad": ("grad", "Print the derivative of a Tile program, which is a Tile program again."),
     "explain": ("explain", "Say why each kernel takes the time it takes."),
+    "tune": ("tune", "Look for faster schedules by running them, and keep what is found."),
+    "tunings": ("tunings", "Look after what the tuner found."),
     "targets": ("targets", "List the targets and describe this machine."),
     "calibrate": ("calibrate", "Measure what this machine reaches."),
     "cache": ("cache", "Look after the disk cache of compiled kernels."),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import IO, cast
 
 import click
@@ -94,6 +95,28 @@ def print_table(
         console.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), err=err, color=colour)
+
+
+@contextmanager
+def progress_bar(title: str) -> Generator[Callable[[str, float, float], None] | None, None, None]:
+    """A bar on standard error, which is told what is done now, how much is done, and of how much.
+
+    None where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # slow to import
+    from rich.progress import Progress
+
+    console = Console(file=sys.stderr, no_color=not coloured(sys.stderr))
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(step: str, done: float, total: float) -> None:
+            bar.update(task, description=step, completed=done, total=total)
+
+        yield show
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:

@@ -89,15 +89,27 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The code of one recipe: ``main`` runs at each call, ``once`` computes its constants."""
+    """The code of one recipe.
+
+    Attributes:
+        main: Runs at each call.
+        once: Computes the constants of ``main``; None when nothing has to.
+        said: What the store of tunings said when this was compiled: keys of kernels, and the
+            schedule that was found for each, or "". The code is of use as long as it says so.
+    """
 
     main: Code
     once: Code | None
+    said: tuple[tuple[str, str], ...] = ()
 
 
 def compiled_to_entry(compiled: Compiled) -> tuple[Manifest, Mapping[str, bytes]]:
     """Manifest and blobs under which code is kept."""
-    manifest: dict[str, object] = {"main": [_facts_to_manifest(compiled.main.facts)], "once": []}
+    manifest: dict[str, object] = {
+        "main": [_facts_to_manifest(compiled.main.facts)],
+        "once": [],
+        "said": [{"kernel": key, "schedule": schedule} for key, schedule in compiled.said],
+    }
     blobs = {"main": compiled.main.binary}
     if compiled.once is not None:
         manifest["once"] = [_facts_to_manifest(compiled.once.facts)]
@@ -120,7 +132,11 @@ def compiled_from_entry(contents: Contents, backend: Backend, options: Options) 
             parts[name] = Code(facts, contents.blobs[name], backend, options)
     if "main" not in parts:
         raise CacheError("it holds no code")
-    return Compiled(parts["main"], parts.get("once"))
+    said = tuple(
+        (field(item, "kernel", str), field(item, "schedule", str))
+        for item in objects(contents.manifest, "said")
+    )
+    return Compiled(parts["main"], parts.get("once"), said)
 
 
 def spec_to_manifest(spec: Spec) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tilec.errors import CacheError, InternalError, UserError
+from tilec.program import findings
 from tilec.program.boundary import compiler_lock
 from tilec.program.code import Compiled, compiled_from_entry, compiled_to_entry
 from tilec.runtime.cache import DiskCache, disk_cache
@@ -39,7 +40,9 @@ def compiled(
     cache = disk_cache()
     found = None
     if observe is None and not recipe.options.debug:
-        found = _loaded.get(key) or _from_disk(cache, key, recipe, backend)
+        found = _loaded.get(key)
+        if found is None or not findings.hold(found.said, recipe.options):
+            found = _from_disk(cache, key, recipe, backend)
     if found is None:
         found = compile_anew(frontend, recipe, backend, observe)
         if cache is not None:
@@ -83,6 +86,8 @@ def _from_disk(
         return None
     try:
         found = compiled_from_entry(contents, backend, recipe.options)
+        if not findings.hold(found.said, recipe.options):
+            return None  # the tuner has been at work since; the entry will be replaced
         if recipe.options.cpu is None:
             found.main.runner()
     except CacheError as error:

@@ -296,6 +296,16 @@ class Function:
 
         return bound_program(self._text, self._recipe(self._arguments(specs, {}), Options()))
 
+    def recipe(self, *specs: object, options: Options | None = None, **named: object) -> Recipe:
+        """What ``compile`` would compile, and how."""
+        return self._recipe(self._arguments(specs, named), _options(options, None, None))
+
+    def forget(self) -> None:
+        """Look code up again at the next call: the store of tunings has changed."""
+        self._latest = None
+        self._calls = Recent(KEPT_SIGNATURES)
+        self._executables = Recent(KEPT_SIGNATURES)
+
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self._passed))
         bound = f", with {', '.join(self._bound)} bound" if self._bound else ""

@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from tilec.errors import ArgumentError
+from tilec.errors import ArgumentError, ScheduleError
 from tilec.kernel.ir import For, Kernel, LoopKind, Module, Scope
 from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
@@ -21,8 +21,10 @@ from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
 from tilec.options import CONVOLUTIONS as METHODS
 from tilec.options import Options
+from tilec.program import findings
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.convolutions import Methods, choose_methods
+from tilec.program.findings import Said
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
@@ -131,12 +133,14 @@ class Built:
         main: What runs at each call.
         once: What computes the constants of ``main``, if anything has to.
         constants: Names of those inputs of ``main`` that callers do not pass.
+        said: What the store of tunings said of each kernel.
     """
 
     program: Program
     main: Part
     once: Part | None
     constants: tuple[str, ...]
+    said: Said = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -208,9 +212,38 @@ def lower_kernels(
 
 
 def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
-    """Everything up to the kernels."""
+    """Everything up to the kernels, with the schedules that the tuner found for them."""
     _check_names(recipe.options)
     program = rewrite(bind(frontend, recipe, hook), recipe.options, hook)
+    if not findings.are_there(recipe.options):
+        found = _kernels(program, recipe, hook)
+        return replace(found, said=findings.ask(_keys(found, recipe), recipe.options))
+    # What the kernels are is known once there are some; most are built as they will be, again.
+    first = _kernels(program, recipe, Hook(lambda event: None, debug=False))
+    keys = _keys(first, recipe)
+    said = findings.ask(keys, recipe.options)
+    schedule = findings.schedule(keys, said, recipe.schedule)
+    try:
+        return replace(_kernels(program, replace(recipe, schedule=schedule), hook), said=said)
+    except ScheduleError:
+        if schedule == recipe.schedule:
+            raise
+        # A finding does not fit after all: the model's choice always does.
+        return replace(_kernels(program, recipe, hook), said=said)
+
+
+def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
+    """The keys of the kernels that have a choice, by name."""
+    names = {each.kernel: each.ahead for each in found.main.decisions}
+    return {
+        kernel.name: findings.key(kernel, names[kernel.name], recipe)
+        for kernel in found.main.module.kernels
+        if kernel.name in names
+    }
+
+
+def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
+    """The kernels of a program after the passes over the tensor IR."""
     bound = {given.name for given in recipe.arguments if given.bound}
     methods = _methods(program, bound, recipe, hook)
     program = methods.program
@@ -289,6 +322,7 @@ def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Comp
     return Compiled(
         main=code(built.main, built.constants),
         once=None if built.once is None else code(built.once, ()),
+        said=built.said,
     )
 
 

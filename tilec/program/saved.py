@@ -13,38 +13,23 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
-from tilec.errors import ArgumentError, CacheError, UserError
-from tilec.options import Options
-from tilec.program.code import (
-    compiled_from_entry,
-    compiled_to_entry,
-    spec_from_manifest,
-    spec_to_manifest,
-)
+from tilec.errors import ArgumentError, CacheError
+from tilec.program.code import compiled_from_entry, compiled_to_entry
 from tilec.program.engine import Engine, NativeEngine, engine
-from tilec.program.frontend import Frontend, frontend
-from tilec.program.recipe import Argument, Recipe
+from tilec.program.frontend import Frontend
+from tilec.program.recipe import Recipe
+from tilec.program.written import recipe_from_manifest, recipe_to_manifest
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, numpy_dtype
 from tilec.runtime.backend import find_backend
-from tilec.runtime.container import (
-    Contents,
-    Manifest,
-    field,
-    objects,
-    pack,
-    strings,
-    unpack,
-)
-from tilec.schedule.values import Schedule
-from tilec.source import Source
+from tilec.runtime.container import Contents, Manifest, field, pack, unpack
 from tilec.version import __version__
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _BOUND: Final = "bound/"
 
 
@@ -68,17 +53,7 @@ def write(path: Path, given: Ingredients) -> None:
     manifest: dict[str, object] = {
         "format": _FORMAT,
         "version": __version__,
-        "text": recipe.source.text,
-        "text_name": recipe.source.name,
-        "function": recipe.function or "",
-        "arguments": [_argument_to_manifest(each) for each in recipe.arguments],
-        "options": {
-            "target": recipe.options.target,
-            "disable": list(recipe.options.disable),
-            "cpu": recipe.options.cpu or "",
-            "workspace_bytes": recipe.options.workspace_bytes,
-        },
-        "schedule": str(recipe.schedule or ""),
+        **recipe_to_manifest(recipe),
     }
     blobs: dict[str, bytes] = {}
     if isinstance(given.engine, NativeEngine):
@@ -103,7 +78,7 @@ def read(path: Path, *, trust: bool) -> Ingredients:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}") from error
     try:
         contents = unpack(data)
-        text, recipe = _recipe(contents.manifest)
+        text, recipe = _checked(contents.manifest)
         bound = _bound_arrays(recipe, contents)
         made = _trusted(text, recipe, bound, contents) if trust else None
     except CacheError as error:
@@ -126,59 +101,12 @@ def _trusted(
     return NativeEngine(text, recipe, bound, backend, code)
 
 
-def _recipe(manifest: Manifest) -> tuple[Frontend, Recipe]:
+def _checked(manifest: Manifest) -> tuple[Frontend, Recipe]:
     if field(manifest, "format", int) != _FORMAT:
         raise CacheError(
             f"it was written by tilec {manifest.get('version')}, this is {__version__}"
         )
-    options = cast("Manifest", field(manifest, "options", dict))
-    name = field(manifest, "function", str) or None
-    text = frontend(Source(field(manifest, "text_name", str), field(manifest, "text", str)), name)
-    arguments = tuple(_argument(item) for item in objects(manifest, "arguments"))
-    wanted = tuple((each.name, each.specialised) for each in text.header.inputs)
-    if wanted != tuple((given.name, given.value is not None) for given in arguments):
-        raise CacheError("its arguments are not those of its text")
-    return text, Recipe(
-        text.source,
-        name,
-        arguments,
-        Options(
-            target=field(options, "target", str),
-            disable=strings(options, "disable"),
-            cpu=field(options, "cpu", str) or None,
-            workspace_bytes=field(options, "workspace_bytes", int),
-        ),
-        _schedule(field(manifest, "schedule", str)),
-    )
-
-
-def _schedule(text: str) -> Schedule | None:
-    try:
-        return Schedule.parse(text) if text else None
-    except UserError as error:
-        raise CacheError(error.message) from error
-
-
-def _argument_to_manifest(given: Argument) -> Manifest:
-    return {
-        "name": given.name,
-        "value": given.value,
-        "bound": given.bound,
-        **spec_to_manifest(given.spec),
-    }
-
-
-def _argument(item: Manifest) -> Argument:
-    value = item.get("value")
-    if not isinstance(value, bool | int | float | None):
-        raise CacheError("it has an argument with a wrong value")
-    try:
-        spec = spec_from_manifest(item)
-    except CacheError:
-        raise
-    except UserError as error:
-        raise CacheError(error.message) from error
-    return Argument(field(item, "name", str), spec, value, field(item, "bound", bool))
+    return recipe_from_manifest(manifest)
 
 
 def _bound_arrays(recipe: Recipe, contents: Contents) -> dict[str, Array]:

@@ -22,17 +22,23 @@ import os
 import re
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from tilec.errors import CacheError, TilecWarning
+from tilec.errors import CacheError
 from tilec.options import default_cache_folder, read_environment
 from tilec.records import dataclass
 from tilec.runtime.container import Contents, Manifest, field, pack, unpack
-from tilec.runtime.folder import TEMPORARY, FileFacts, Folder, UnsafeError, open_folder
+from tilec.runtime.folder import (
+    TEMPORARY,
+    FileFacts,
+    Folder,
+    UnsafeError,
+    Warnings,
+    open_folder,
+)
 
 _SUFFIX = ".tilec"
 _ENTRY = re.compile(r"[0-9a-f]{64}\.tilec")
@@ -89,7 +95,7 @@ class DiskCache:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._warned: set[str] = set()
+        self._warnings = Warnings()
         # Bytes that this process may still write before it looks at the folder.
         self._before_scan = 0.0
 
@@ -104,7 +110,9 @@ class DiskCache:
                     return _checked(key, data)
                 except CacheError as error:
                     folder.remove(key + _SUFFIX)
-                    self._warn(f"an entry of the disk cache is damaged: {error.message}", key)
+                    self._warnings.once(
+                        f"an entry of the disk cache is damaged: {error.message}", key
+                    )
         except UnsafeError as error:
             self._refuse(error)
         except OSError:
@@ -126,7 +134,7 @@ class DiskCache:
             return False
         except OSError as error:
             if error.errno in _FULL:
-                self._warn(
+                self._warnings.once(
                     f"the disk cache in {self.folder} cannot grow: {error.strerror}; tilec goes "
                     "on without keeping what it compiles",
                     "full",
@@ -141,7 +149,7 @@ class DiskCache:
                 folder.remove(key + _SUFFIX)
         except OSError:
             pass  # it cannot be removed; the next process will meet it, and say so, again
-        self._warn(f"an entry of the disk cache is damaged: {reason}", key)
+        self._warnings.once(f"an entry of the disk cache is damaged: {reason}", key)
 
     def info(self) -> CacheInfo:
         """Number and size of the entries."""
@@ -227,18 +235,11 @@ class DiskCache:
         return total
 
     def _refuse(self, error: UnsafeError) -> None:
-        self._warn(
+        self._warnings.once(
             f"the disk cache is not used: {error}; set TILEC_CACHE to a folder of your own that "
             "others cannot write, or to 'off'",
             "unsafe",
         )
-
-    def _warn(self, message: str, about: str) -> None:
-        with self._lock:
-            if about in self._warned:
-                return
-            self._warned.add(about)
-        warnings.warn(message, TilecWarning, stacklevel=2)
 
 
 def digest(*parts: str) -> str:
@@ -251,18 +252,21 @@ def digest(*parts: str) -> str:
     return result.hexdigest()
 
 
-def disk_cache() -> DiskCache | None:
-    """The cache that the environment asks for, or None when it is switched off."""
-    environment = read_environment()
-    if environment.cache is not None and environment.cache.lower() == "off":
-        return None
-    if environment.cache is not None:
-        return _at(Path(environment.cache).absolute(), environment.cache_bytes)
+def cache_folder() -> Path | None:
+    """The folder that the environment asks for; None when the cache is switched off."""
+    chosen = read_environment().cache
+    if chosen is not None:
+        return None if chosen.lower() == "off" else Path(chosen).absolute()
     try:
-        folder = default_cache_folder()
+        return default_cache_folder()
     except RuntimeError:  # the user has no home
         return None
-    return _at(folder, environment.cache_bytes)
+
+
+def disk_cache() -> DiskCache | None:
+    """The cache that the environment asks for, or None when it is switched off."""
+    folder = cache_folder()
+    return None if folder is None else _at(folder, read_environment().cache_bytes)
 
 
 def info() -> CacheInfo:

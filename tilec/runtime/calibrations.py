@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tilec.errors import CacheError, TargetError
-from tilec.options import default_cache_folder, read_environment
+from tilec.runtime.cache import cache_folder
 from tilec.runtime.folder import open_folder
 from tilec.target.calibration import Calibration, from_json, machine_key
 from tilec.target.host import host
@@ -17,15 +17,8 @@ _FOLDER: Final = "calibration"
 
 def folder() -> Path | None:
     """Where calibrations are kept; None when ``TILEC_CACHE`` is off or the user has no home."""
-    environment = read_environment()
-    if environment.cache is not None:
-        if environment.cache.lower() == "off":
-            return None
-        return Path(environment.cache).absolute() / _FOLDER
-    try:
-        return default_cache_folder() / _FOLDER
-    except RuntimeError:
-        return None
+    found = cache_folder()
+    return None if found is None else found / _FOLDER
 
 
 def stored() -> Calibration | None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
+import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tilec.errors import TilecWarning
 from tilec.records import dataclass
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -105,6 +108,34 @@ class Folder:
             self.remove(temporary)
             raise
 
+    def make(self, name: str) -> None:
+        """Make an empty file that only this user can read, unless there is one.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY | _CLOEXEC
+        with suppress(FileExistsError):
+            os.close(os.open(self._at(name), flags, 0o600, dir_fd=self.descriptor))
+
+    def check(self, name: str) -> bool:
+        """Whether there is a file of this name at ``path``, private to this user.
+
+        For libraries that open files by path.
+
+        Raises:
+            UnsafeError: it is a link, no regular file, not private, or the folder was replaced.
+            OSError: it cannot be looked at.
+        """
+        try:
+            facts = os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        check_private(facts, str(self.path / name), regular=True)
+        if not os.path.samestat(facts, os.lstat(self.path / name)):
+            raise UnsafeError(f"{self.path} was replaced by another folder")
+        return True
+
     def remove(self, name: str) -> bool:
         """Remove a file; False when that is not possible, or another process was faster."""
         try:
@@ -139,6 +170,22 @@ class Folder:
         if time.time() - used_at > 60 and os.utime in os.supports_fd:
             with suppress(OSError):
                 os.utime(descriptor)
+
+
+class Warnings:
+    """Warnings about a folder, each of which is issued once in a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given: set[str] = set()
+
+    def once(self, message: str, about: str) -> None:
+        """Warn, unless there was a warning ``about`` the same before."""
+        with self._lock:
+            if about in self._given:
+                return
+            self._given.add(about)
+        warnings.warn(message, TilecWarning, stacklevel=3)
 
 
 @contextmanager

@@ -257,6 +257,23 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
     return max(compulsory, min(vectors, rows) + min(rows, compulsory) + results + packing)
 
 
+def speed_of_light(
+    problem: Product | Reduction | str, flops: int, compulsory: int, limits: Limits
+) -> Roof:
+    """What binds any schedule of a kernel, and the least time that it allows.
+
+    Args:
+        problem: The kernel.
+        flops: Its arithmetic.
+        compulsory: Bytes of every operand and result, once.
+        limits: What the machine can do.
+    """
+    wide = 2 if isinstance(problem, Product) and problem.dtype.bytes == 8 else 1
+    level = limits.holding(compulsory)
+    compute, reading = flops * wide / limits.flops, compulsory / level.every
+    return Roof("compute", compute) if compute >= reading else Roof(level.name, reading)
+
+
 def report(
     name: str,
     problem: Product | Reduction | Winograd | str,
@@ -273,10 +290,7 @@ def report(
     methods: Sequence[MethodReport] = (),
 ) -> KernelReport:
     """What is known of a kernel; ``nests`` are those of plain loops."""
-    wide = 2 if isinstance(problem, Product) and problem.dtype.bytes == 8 else 1
-    level = limits.holding(compulsory)
-    compute, reading = flops * wide / limits.flops, compulsory / level.every
-    roof = "compute" if compute >= reading else level.name
+    light = speed_of_light(problem, flops, compulsory, limits)
     if isinstance(plan, Streamed) and isinstance(problem, Reduction):
         every = plan.parallel is not None
         threads = core.threads if every else 1
@@ -328,8 +342,8 @@ def report(
         roofs=tuple(roofs),
         predicted_seconds=max(own, *(each.seconds for each in roofs)),
         measured_seconds=measured,
-        roof=roof,
-        light_seconds=max(compute, reading),
+        roof=light.name,
+        light_seconds=light.seconds,
         rejected=tuple(lost),
         methods=tuple(methods),
     )

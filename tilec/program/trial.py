@@ -1,0 +1,324 @@
+"""The child process of the tuner: compiles one kernel under several schedules and runs it.
+
+It reads commands from its standard input and answers on its standard output, a line of JSON each.
+Whatever happens to it, its parent goes on: a kernel that crashes or hangs takes only the child with
+it. The first schedule that is admitted is the model's; results of others are compared with its.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any, Final, TextIO, cast
+
+import numpy as np
+
+from tilec.dtypes import BF16, F16, F32, F64, DType
+from tilec.errors import ArgumentError, TilecError
+from tilec.kernel.ir import Buffer, Call, Module
+from tilec.program import pipeline
+from tilec.program.boundary import compiler_lock
+from tilec.program.frontend import Frontend
+from tilec.program.function import Function
+from tilec.program.pipeline import Built, Hook, Part
+from tilec.program.recipe import Recipe
+from tilec.program.shrink import fill
+from tilec.program.written import recipe_from_manifest
+from tilec.runtime.arrays import Array, numpy_dtype
+from tilec.runtime.backend import Runner, find_backend
+from tilec.runtime.cache import digest
+from tilec.runtime.spec import Spec
+from tilec.schedule.values import Schedule, parse_kernel
+
+_SAMPLE_SECONDS: Final = 5e-4
+"""Length of one sample, at least: short calls are timed several at a time."""
+
+_WARM_SECONDS: Final = 5e-3
+"""Calls up to this length run once before each sample: the caches are their own then."""
+
+_QUICK_RUNS: Final = 3
+
+_ROUNDING: Final = 64
+"""Units in the last place by which two sums may differ, times the root of their terms."""
+
+_EPSILON: Final[Mapping[DType, float]] = {F16: 2**-10, BF16: 2**-7, F32: 2**-23, F64: 2**-52}
+
+_CHEAP_FLOPS: Final = 1 << 22
+"""Arithmetic of a program up to which the reference runs it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kernel under one schedule, loaded, and its arrays, which must not go before it."""
+
+    runner: Runner
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    given: tuple[int, ...]
+    taken: tuple[int, ...]
+
+
+class Trial:
+    """One kernel of one program, and its candidates.
+
+    Attributes:
+        text: The program.
+        recipe: What it is compiled for.
+        kernel: Name of the kernel.
+        seed: Of the numbers that it runs on.
+    """
+
+    def __init__(self, text: Frontend, recipe: Recipe, kernel: str, seed: int) -> None:
+        self.text = text
+        self.recipe = recipe
+        self.kernel = kernel
+        self.seed = seed
+        self._backend = find_backend(recipe.options.target)
+        self._candidates: dict[int, Candidate] = {}
+        self._arrays: dict[Buffer, Array] = {}
+        self._wanted: dict[str, Array] | None = None
+
+    def admit(self, number: int, schedule: str) -> float:
+        """Compile a schedule, compare its results, and give the seconds of a run.
+
+        Raises:
+            TilecError: the schedule cannot be followed, or its results are wrong.
+        """
+        wanted = Schedule(((self.kernel, parse_kernel(schedule)),))
+        built = _build(self.text, replace(self.recipe, schedule=wanted))
+        module = alone(built.main.module, self.kernel)
+        inputs = self._inputs(built, module)
+        outputs = [self._array(buffer) for buffer in module.outputs]
+        runner = self._load(module)
+        given = [_address(*pair) for pair in zip(inputs, module.inputs, strict=True)]
+        taken = [_address(*pair) for pair in zip(outputs, module.outputs, strict=True)]
+        found = Candidate(runner, tuple(inputs), tuple(outputs), tuple(given), tuple(taken))
+        self._check(found, module, built)
+        self._candidates[number] = found
+        return min(self._run(found) for _ in range(_QUICK_RUNS))
+
+    def compare(self, numbers: Sequence[int], rounds: int) -> list[list[float]]:
+        """Seconds of some candidates, which take turns in each round."""
+        found: list[list[float]] = [[] for _ in numbers]
+        for turn in range(rounds):
+            for at in range(len(numbers)):
+                who = (at + turn) % len(numbers)  # nobody is always the first
+                found[who].append(self._sample(self._candidates[numbers[who]]))
+        return found
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Forget candidates."""
+        for number in numbers:
+            self._candidates.pop(number, None)
+
+    def confirm(self, schedule: str) -> None:
+        """Run the whole program under a schedule of several kernels.
+
+        Raises:
+            TilecError: its results differ from those without it, or from the reference's.
+        """
+        random = np.random.default_rng(self.seed)
+        values = {
+            each.name: _strided(each.spec, random) if each.value is None else each.value
+            for each in self.recipe.arguments
+        }
+        bound = {each.name for each in self.recipe.arguments if each.bound}
+        function = Function(self.text, {}).bind(**{name: values[name] for name in bound})
+        passed = [value for name, value in values.items() if name not in bound]
+        options = self.recipe.options
+
+        def results(target: str, wanted: Schedule | None) -> list[Array]:
+            chosen = replace(options, target=target)
+            made = function.compile(*passed, options=chosen, schedule=wanted)
+            out = [np.empty(spec.shape, numpy_dtype(spec.dtype)) for _, spec in made.outputs]
+            made(*passed, out=out)
+            return out
+
+        parts = _build(self.text, self.recipe).main
+        flops = sum(each.flops for each in parts.decisions)
+        terms = flops / max(1, sum(buffer.high for buffer in parts.module.outputs))
+        outcome = results(options.target, Schedule.parse(schedule))
+        oracles = [results(options.target, None)]
+        if flops <= _CHEAP_FLOPS:
+            oracles.append(results("reference", None))
+        for oracle in oracles:
+            for output, buffer, right in zip(outcome, parts.module.outputs, oracle, strict=True):
+                if not _agree(output, right, buffer.type.dtype, terms):
+                    raise ArgumentError(f"the results {buffer.name} of the whole program are wrong")
+
+    def _check(self, found: Candidate, module: Module, built: Built) -> None:
+        """Compare results with those of the first schedule."""
+        values = built.main.program.types()
+        written = {buffer.name: buffer for buffer in module.outputs}
+        for buffer, array in zip(module.outputs, found.outputs, strict=True):
+            array[...] = self._made(buffer)  # what is not written is not right by chance
+        self._run(found)
+        results = {
+            name: array
+            for name, array in zip(written, found.outputs, strict=True)
+            if name in values or name in {each.name for each in built.main.module.outputs}
+        }
+        if self._wanted is None:
+            self._wanted = {name: array.copy() for name, array in results.items()}
+        flops = next(each.flops for each in built.main.decisions if each.kernel == self.kernel)
+        for name, array in results.items():
+            terms = flops / max(1, array.size)
+            if not _agree(array, self._wanted[name], written[name].type.dtype, terms):
+                raise ArgumentError(f"the results {name} differ from those of the first schedule")
+
+    def _inputs(self, built: Built, module: Module) -> list[Array]:
+        """Made-up numbers; panels are made of made-up constants."""
+        once = built.once
+        names = {buffer.name for buffer in module.inputs}
+        computed: dict[str, Array] = {}
+        if once is not None and names & {output.name for output in once.program.outputs}:
+            computed = self._once(once)
+        return [
+            computed[buffer.name] if buffer.name in computed else self._array(buffer)
+            for buffer in module.inputs
+        ]
+
+    def _once(self, part: Part) -> dict[str, Array]:
+        """What is computed before the first call."""
+        module = part.module
+        arrays = [self._made(buffer) for buffer in module.outputs]
+        given = [_address(self._array(buffer), buffer) for buffer in module.inputs]
+        taken = [_address(*pair) for pair in zip(arrays, module.outputs, strict=True)]
+        self._load(module).run(given, taken, self.recipe.options.num_threads)
+        names = (output.name for output in part.program.outputs)
+        return dict(zip(names, arrays, strict=True))
+
+    def _load(self, module: Module) -> Runner:
+        with compiler_lock():
+            code = self._backend.compile(module, self.recipe.options)
+        return self._backend.load(code, module.name, module.workspace_bytes)
+
+    def _array(self, buffer: Buffer) -> Array:
+        """The array of a buffer; that of its name and size, whatever the schedule."""
+        key = replace(buffer, writable=False)
+        if key not in self._arrays:
+            self._arrays[key] = self._made(buffer)
+        return self._arrays[key]
+
+    def _made(self, buffer: Buffer) -> Array:
+        seed = int(digest(str(self.seed), buffer.name)[:16], 16)
+        spec = Spec((max(1, buffer.high - buffer.low),), buffer.type.dtype)
+        return _aligned(fill(spec, np.random.default_rng(seed)))
+
+    def _run(self, candidate: Candidate) -> float:
+        started = time.perf_counter()
+        candidate.runner.run(candidate.given, candidate.taken, self.recipe.options.num_threads)
+        return time.perf_counter() - started
+
+    def _sample(self, candidate: Candidate) -> float:
+        """Seconds of a call, the mean over one sample."""
+        once = self._run(candidate)
+        if once > _WARM_SECONDS:
+            return once
+        once = self._run(candidate)
+        count = max(1, int(_SAMPLE_SECONDS / max(once, 1e-9)))
+        run, given, taken = candidate.runner.run, candidate.given, candidate.taken
+        threads = self.recipe.options.num_threads
+        started = time.perf_counter()
+        for _ in range(count):
+            run(given, taken, threads)
+        return (time.perf_counter() - started) / count
+
+
+def alone(module: Module, name: str) -> Module:
+    """One kernel as a module: what it reads is an input, what it writes an output."""
+    kernel = next(each for each in module.kernels if each.name == name)
+    names = {buffer.name for buffer in kernel.params}
+    constants = tuple(each for each in module.constants if each.buffer.name in names)
+    held = {each.buffer.name for each in constants}
+    return replace(
+        module,
+        inputs=tuple(b for b in kernel.params if not b.writable and b.name not in held),
+        outputs=tuple(buffer for buffer in kernel.params if buffer.writable),
+        temporaries=(),
+        constants=constants,
+        workspace_bytes=0,
+        kernels=(kernel,),
+        calls=(Call(name, tuple(buffer.name for buffer in kernel.params)),),
+    )
+
+
+def _agree(found: Array, wanted: Array, dtype: DType, terms: float) -> bool:
+    """Whether two results are the same but for the order of their sums."""
+    if not dtype.is_float:
+        return bool(np.array_equal(found, wanted))
+    one, other = found.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(other)
+    if not np.array_equal(one[~finite], other[~finite], equal_nan=True):
+        return False
+    scale = np.abs(other[finite]).max(initial=0.0)
+    sums = _EPSILON[F64 if dtype == F64 else F32] * _ROUNDING * sqrt(max(1.0, terms))
+    return bool((np.abs(one - other)[finite] <= (4 * _EPSILON[dtype] + sums) * scale).all())
+
+
+def _build(text: Frontend, recipe: Recipe) -> Built:
+    with compiler_lock():
+        return pipeline.build(text, recipe, Hook(lambda event: None, recipe.options.debug))
+
+
+def _address(array: Array, buffer: Buffer) -> int:
+    return array.ctypes.data - buffer.low * array.itemsize
+
+
+def _aligned(values: Array) -> Array:
+    """A copy that begins at a page: no schedule has better luck than another."""
+    page = 4096
+    memory = np.empty(values.nbytes + page, np.uint8)
+    first = -memory.ctypes.data % page
+    array = memory[first : first + values.nbytes].view(values.dtype)
+    array[...] = values
+    return array
+
+
+def _strided(spec: Spec, random: np.random.Generator) -> Array:
+    """Made-up numbers in an array of given strides."""
+    reach = [(size - 1) * step for size, step in zip(spec.shape, spec.strides, strict=True)]
+    if 0 in spec.shape:
+        return fill(spec, random)
+    low = sum(min(0, each) for each in reach)
+    flat = fill(Spec((sum(map(abs, reach)) + 1,), spec.dtype), random)
+    steps = [step * flat.itemsize for step in spec.strides]
+    return np.lib.stride_tricks.as_strided(flat[-low:], spec.shape, steps)
+
+
+def serve(commands: TextIO, answers: TextIO) -> None:
+    """Answer commands until there are no more."""
+    trial: Trial | None = None
+    for line in commands:
+        command = cast("dict[str, Any]", json.loads(line))
+        # Should the parent be gone, nobody else ends a kernel that hangs.
+        faulthandler.dump_traceback_later(command["limit"], exit=True, file=sys.stderr)
+        try:
+            if command["do"] == "open":
+                text, recipe = recipe_from_manifest(command["recipe"])
+                options = replace(recipe.options, num_threads=command["threads"], tuned=False)
+                recipe = replace(recipe, options=options)
+                trial = Trial(text, recipe, command["kernel"], command["seed"])
+                result: object = None
+            else:
+                assert trial is not None
+                result = getattr(trial, command["do"])(*command["with"])
+            answer: dict[str, object] = {"result": result}
+        except TilecError as error:
+            answer = {"refused": error.message}
+        faulthandler.cancel_dump_traceback_later()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Serve the parent; what code prints meanwhile goes nowhere."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers)

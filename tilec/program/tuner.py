@@ -1,0 +1,213 @@
+"""The work of ``tilec.tune``: kernel by kernel, a search with a child process and a clock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from tilec.errors import TargetError
+from tilec.lower.decide import Decision, Planned
+from tilec.options import Options
+from tilec.program import findings
+from tilec.program.compile import built
+from tilec.program.frontend import Frontend
+from tilec.program.pipeline import core_of
+from tilec.program.recipe import Recipe
+from tilec.program.trials import LAUNCH, Clock, Trials
+from tilec.program.tuned import Progress, TunedKernel, Tuning
+from tilec.runtime.calibrations import stored
+from tilec.runtime.tunings import Finding, tunings
+from tilec.schedule.explain import limits_of, speed_of_light
+from tilec.schedule.product import Product
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.search import Found, Search
+from tilec.schedule.space import Choices, Space, Streams, Tiles
+from tilec.schedule.values import KernelSchedule, Loops, Schedule, parse_kernel
+from tilec.target.calibration import machine_title
+from tilec.target.core import Core
+from tilec.target.host import host
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A kernel to be tuned, and those that are like it.
+
+    Attributes:
+        key: Under which a finding is kept.
+        title: What it computes.
+        names: The kernels; the first of them runs.
+        space: What may be tried.
+        first: What the model chose.
+        light_seconds: The shortest possible time.
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    space: Space
+    first: KernelSchedule
+    light_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuner:
+    """One run of the tuner.
+
+    Attributes:
+        text: The program.
+        recipe: What it is compiled for.
+        seconds: The budget of all kernels.
+        seed: Of the made-up numbers.
+        keep: Whether findings go into the store.
+        progress: Told about the search.
+        launch: Program of the child process.
+        clock: What the budget is measured with.
+    """
+
+    text: Frontend
+    recipe: Recipe
+    seconds: float
+    seed: int = 0
+    keep: bool = True
+    progress: Progress = lambda kernel, tried, share, used: None
+    launch: str = LAUNCH
+    clock: Clock = time.monotonic
+
+    def run(self) -> Tuning:
+        """Tune each kernel; see ``tilec.tune``."""
+        started = self.clock()
+        # The search starts from the model's choice, whatever was found before.
+        recipe = replace(self.recipe, options=replace(self.recipe.options, tuned=False))
+        tasks = tasks_of(self.text, recipe)
+        store = tunings() if self.keep else None
+        machine = findings.machine(recipe.options)
+        known = {} if store is None else store.schedules(machine, [task.key for task in tasks])
+        kernels: list[TunedKernel] = []
+        best: dict[str, KernelSchedule] = {}
+        kept = store is not None and bool(tasks)
+        for at, task in enumerate(tasks):
+            # Each of the kernels that are left has an equal part of what is left.
+            left = max(0.0, self.seconds - (self.clock() - started)) / (len(tasks) - at)
+            found, refused = self._tune(task, recipe, started, left, known.get(task.key))
+            kernels.append(_told(task, found, refused))
+            best.update((name, found.plan) for name in task.names)
+            if store is not None:
+                # Now, not at the end: whoever interrupts the next search keeps this one's result.
+                kept = store.put([_finding(task, found, machine)]) and kept
+        return Tuning(tuple(kernels), Schedule.of(best), kept, self.clock() - started)
+
+    def _tune(
+        self, task: Task, recipe: Recipe, started: float, left: float, known: str | None
+    ) -> tuple[Found, dict[KernelSchedule, str]]:
+        """The outcome for one kernel, and the schedules that were refused."""
+        name = task.names[0]
+
+        def tell(tried: int, share: float) -> None:
+            self.progress(name, tried, share, min(1.0, (self.clock() - started) / self.seconds))
+
+        bench = Trials(
+            recipe,
+            name,
+            deadline=self.clock() + left,
+            seed=self.seed,
+            clock=self.clock,
+            launch=self.launch,
+        )
+        before = () if known is None else (parse_kernel(known),)
+        tell(0, 1.0)
+        try:
+            found = Search(task.space, bench, task.first, task.light_seconds, tell, before).run()
+            if found is None:
+                why = bench.refused.get(task.first, "it broke while it was measured")
+                raise TargetError(f"the kernel {name} cannot be run in a child process: {why}")
+            found = _confirmed(found, task, bench)
+        finally:
+            bench.close()
+        tell(found.tried, found.seconds / found.first_seconds)
+        return found, bench.refused
+
+
+def tasks_of(text: Frontend, recipe: Recipe) -> list[Task]:
+    """The kernels that have a choice, those that are alike together."""
+    part = built(text, recipe).main
+    core = core_of(recipe.options)
+    limits = limits_of(core, stored())
+    kernels = {kernel.name: kernel for kernel in part.module.kernels}
+    found: dict[str, Task] = {}
+    for decision in part.decisions:
+        kernel = kernels[decision.kernel]
+        key = findings.key(kernel, decision.ahead, recipe)
+        if key in found:
+            names = (*found[key].names, kernel.name)
+            found[key] = replace(found[key], names=names)
+            continue
+        choice = _choice(decision, core, recipe.options)
+        if choice is None:
+            continue
+        size = sum((each.high - each.low) * each.type.dtype.bytes for each in kernel.params)
+        light = speed_of_light(decision.problem, decision.flops, size, limits).seconds
+        found[key] = Task(key, findings.title(kernel), (kernel.name,), *choice, light)
+    return list(found.values())
+
+
+def _choice(
+    decision: Decision, core: Core, options: Options
+) -> tuple[Space, KernelSchedule] | None:
+    """What may be tried for a kernel, and what the model chose; None where there is no choice."""
+    problem, plan, limit = decision.problem, decision.plan, options.workspace_bytes
+    if isinstance(problem, Product) and plan is not None:
+        return Tiles(problem, core, decision.ahead, limit), plan
+    if isinstance(problem, Reduction) and plan is not None:
+        return Streams(problem, core, limit), plan
+    if len(decision.pieces) == 1:
+        return _loops(decision.pieces[0], core)
+    return None  # a reduction in two steps, or pieces with loops of their own
+
+
+def _loops(piece: Planned, core: Core) -> tuple[Space, KernelSchedule]:
+    flat = piece.flat.piece
+    parts = flat.parts if len(flat.parts) == 1 else ()
+    space = Choices(
+        outputs=tuple(axis.name for axis in flat.axes if axis.extent > 1),
+        reductions=tuple(axis.name for part in parts for axis in part.axes if axis.extent > 1),
+        lanes=piece.plan.lanes if piece.plan.vector is not None else core.lanes(4),
+    )
+    return space, Loops((piece.plan,))
+
+
+def _confirmed(found: Found, task: Task, bench: Trials) -> Found:
+    """The outcome, if the whole program is right with it; else the first schedule."""
+    if found.plan == task.first:
+        return found
+    schedule = Schedule.of(dict.fromkeys(task.names, found.plan))
+    why = bench.confirm(schedule)
+    if why is None:
+        return found
+    bench.refused[found.plan] = why
+    return replace(found, plan=task.first, seconds=found.first_seconds, reason=why)
+
+
+def _finding(task: Task, found: Found, machine: str) -> Finding:
+    return Finding(
+        machine=machine,
+        key=task.key,
+        title=machine_title(host()),
+        kernel=task.title,
+        schedule=str(found.plan),
+        seconds=found.seconds,
+        first_seconds=found.first_seconds,
+    )
+
+
+def _told(task: Task, found: Found, refused: dict[KernelSchedule, str]) -> TunedKernel:
+    return TunedKernel(
+        kernels=task.names,
+        first=str(task.first),
+        best=str(found.plan),
+        first_seconds=found.first_seconds,
+        seconds=found.seconds,
+        light_seconds=task.light_seconds,
+        tried=found.tried,
+        refused=tuple((str(plan), why) for plan, why in refused.items()),
+        reason=found.reason,
+    )
