@@ -17,7 +17,7 @@ from tilec.options import Options
 from tilec.runtime.backend import find_backend
 from tilec.runtime.cache import digest
 from tilec.runtime.tunings import Tunings, tunings
-from tilec.schedule.values import Schedule, parse_kernel
+from tilec.schedule.values import KernelSchedule, Schedule, parse_kernel
 from tilec.target.host import system_key
 from tilec.version import __version__
 
@@ -107,12 +107,18 @@ def schedule(keys: Mapping[str, str], said: Said, given: Schedule | None) -> Sch
         return given
     for kernel, name in keys.items():
         text = known.get(name, "")
-        if text and kernel not in found:
-            try:
-                found[kernel] = parse_kernel(text)
-            except ScheduleError:  # of a later version: as good as none
-                continue
+        wanted = parsed(text)
+        if wanted is not None and kernel not in found:
+            found[kernel] = wanted
     return Schedule.of(found) if found else given
+
+
+def parsed(text: str) -> KernelSchedule | None:
+    """A schedule that the store gave; None where it has none, or one that cannot be read."""
+    try:
+        return parse_kernel(text) if text else None
+    except ScheduleError:  # imported from who knows where: as good as none
+        return None
 
 
 def _asks(options: Options) -> bool:

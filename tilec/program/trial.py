@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 from typing import Any, Final, TextIO, cast
 
@@ -30,6 +30,7 @@ from tilec.program.pipeline import Built, Hook, Part
 from tilec.program.recipe import Recipe
 from tilec.program.shrink import fill
 from tilec.program.written import recipe_from_manifest
+from tilec.records import dataclass
 from tilec.runtime.arrays import Array, numpy_dtype
 from tilec.runtime.backend import Runner, find_backend
 from tilec.runtime.cache import digest

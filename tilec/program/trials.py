@@ -55,6 +55,7 @@ class Trials:
 
     Attributes:
         refused: Schedules that were of no use, each with the reason.
+        patience: Seconds after which a schedule that is compiled and run is given up.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Trials:
         self._seed = seed
         self._clock = clock
         self._launch = launch
-        self._patience = patience
+        self.patience = patience
         self._child: _Child | None = None
         self._first: KernelSchedule | None = None
         self._loaded: dict[KernelSchedule, int] = {}
@@ -117,7 +118,7 @@ class Trials:
                 "compare",
                 [self._loaded[plan] for plan in ready],
                 rounds,
-                limit=max(self._patience, _SLOWER * expected),
+                limit=max(self.patience, _SLOWER * expected),
             )
         except ChildLostError as lost:
             # Nobody knows which of them it was. The one that was there before is given a chance.
@@ -133,7 +134,7 @@ class Trials:
         if not numbers or self._child is None:
             return
         try:
-            self._ask("drop", numbers, limit=self._patience)
+            self._ask("drop", numbers, limit=self.patience)
         except ChildLostError:
             self._end()
 
@@ -153,7 +154,9 @@ class Trials:
 
     def _load(self, plan: KernelSchedule) -> float | None:
         self._numbers += 1
-        limit = min(self._patience, max(_LEAST_SECONDS, self.seconds_left()))
+        limit = self.patience
+        if plan != self._first:  # without which there is nothing to compare with
+            limit = min(limit, max(_LEAST_SECONDS, self.seconds_left()))
         try:
             answer = self._ask("admit", self._numbers, str(plan), limit=limit)
         except TargetError as error:

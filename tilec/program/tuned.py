@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from tilec.records import dataclass
 from tilec.schedule.values import Schedule
 
 Progress = Callable[[str, int, float, float], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tilec.errors import TargetError
 from tilec.lower.decide import Decision, Planned
@@ -15,6 +15,7 @@ from tilec.program.pipeline import core_of
 from tilec.program.recipe import Recipe
 from tilec.program.trials import LAUNCH, Clock, Trials
 from tilec.program.tuned import Progress, TunedKernel, Tuning
+from tilec.records import dataclass
 from tilec.runtime.calibrations import stored
 from tilec.runtime.tunings import Finding, tunings
 from tilec.schedule.explain import limits_of, speed_of_light
@@ -22,7 +23,7 @@ from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.search import Found, Search
 from tilec.schedule.space import Choices, Space, Streams, Tiles
-from tilec.schedule.values import KernelSchedule, Loops, Schedule, parse_kernel
+from tilec.schedule.values import KernelSchedule, Loops, Schedule
 from tilec.target.calibration import machine_title
 from tilec.target.core import Core
 from tilec.target.host import host
@@ -113,10 +114,12 @@ class Tuner:
             clock=self.clock,
             launch=self.launch,
         )
-        before = () if known is None else (parse_kernel(known),)
+        before = findings.parsed(known or "")
         tell(0, 1.0)
         try:
-            found = Search(task.space, bench, task.first, task.light_seconds, tell, before).run()
+            known_too = () if before is None else (before,)
+            search = Search(task.space, bench, task.first, task.light_seconds, tell, known_too)
+            found = search.run()
             if found is None:
                 why = bench.refused.get(task.first, "it broke while it was measured")
                 raise TargetError(f"the kernel {name} cannot be run in a child process: {why}")

@@ -13,12 +13,13 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from tilec.errors import CacheError
+from tilec.records import dataclass
 from tilec.runtime.cache import cache_folder, digest
 from tilec.runtime.folder import UnsafeError, Warnings, open_folder
 from tilec.version import __version__

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
+from tilec.records import dataclass
 from tilec.schedule.space import Space
 from tilec.schedule.values import KernelSchedule
 

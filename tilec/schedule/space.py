@@ -7,9 +7,10 @@ differ from a given one in a single respect; all of them are legal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from tilec.records import dataclass
 from tilec.schedule import model, stream
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
