@@ -44,11 +44,16 @@ trial.main()
 """
 
 
+def fresh() -> Recent[Compiled]:
+    """A memory of code that remembers nothing yet."""
+    return Recent(8)
+
+
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tunings:
     monkeypatch.setenv("TILEC_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TILEC_TUNED", raising=False)
-    monkeypatch.setattr(compile_module, "_loaded", Recent(8))
+    monkeypatch.setattr(compile_module, "_loaded", fresh())
     found = tunings()
     assert found is not None
     return found
@@ -84,7 +89,11 @@ def test_tune(store: Tunings) -> None:
     """With two seconds little is found, but all parts have to work together."""
     function = tilec.function(MATMUL)
     told: list[tuple[str, int, float, float]] = []
-    found = tilec.tune(function, *SPECS, budget="2s", progress=lambda *step: told.append(step))
+
+    def tell(kernel: str, tried: int, share: float, used: float) -> None:
+        told.append((kernel, tried, share, used))
+
+    found = tilec.tune(function, *SPECS, budget="2s", progress=tell)
     (kernel,) = found.kernels
     assert kernel.kernels == ("main_C",)
     assert kernel.tried >= 1
@@ -221,7 +230,7 @@ def test_code_is_found_as_long_as_the_store_says_the_same(
     monkeypatch.setattr(compile_module, "compile_anew", count)
 
     def schedule() -> str:
-        monkeypatch.setattr(compile_module, "_loaded", Recent(8))  # as in a fresh process
+        monkeypatch.setattr(compile_module, "_loaded", fresh())  # as in a fresh process
         return str(tilec.function(MATMUL).compile(*SPECS).schedule["main_C"])
 
     first = schedule()

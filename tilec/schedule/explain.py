@@ -258,7 +258,7 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
 
 
 def speed_of_light(
-    problem: Product | Reduction | str, flops: int, compulsory: int, limits: Limits
+    problem: Product | Reduction | Winograd | str, flops: int, compulsory: int, limits: Limits
 ) -> Roof:
     """What binds any schedule of a kernel, and the least time that it allows.
 
