@@ -1,0 +1,249 @@
+"""How a contraction or a map becomes kernels: a stream, register tiles, a transpose, or loops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tilec.errors import InternalError
+from tilec.kernel.ir import Buffer, Stmt
+from tilec.lower import special
+from tilec.lower.decide import Decision, Planned, flops_of, kernel_name, obey, refuse, wanted_for
+from tilec.lower.defaults import overwritten
+from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge_loops
+from tilec.lower.groups import Group
+from tilec.lower.loops import LoopWriter, Target
+from tilec.lower.pieces import Piece, cut_alone
+from tilec.lower.plan import choose, parallel
+from tilec.lower.recognise import recognise
+from tilec.lower.registers import RegisterTile
+from tilec.lower.split import TASK, split
+from tilec.lower.streams import StreamWriter, reduction
+from tilec.lower.tiles import TileWriter
+from tilec.lower.translate import Place
+from tilec.lower.transpose import TransposeWriter, transposition
+from tilec.lower.work import Lowering, finish, most_lanes
+from tilec.schedule import model, stream
+from tilec.schedule.legal import illegal
+from tilec.schedule.reduction import Reduction
+from tilec.schedule.values import Loops, Plan, Streamed, Tiled
+from tilec.schedule.winograd import WinogradPlan
+from tilec.tensor.ir import Aggregation, Contraction, Map
+
+TRANSPOSE = "transpose"
+
+
+def lower_loops(
+    work: Lowering,
+    group: Group,
+    pieces: tuple[Piece, ...],
+    output: Place,
+) -> None:
+    """A contraction or a map: flatten, merge loops, choose a schedule, write the loops.
+
+    Pieces are one kernel, unless one of them is worth a register tile: then each is a kernel.
+    """
+    node = group.node
+    if not isinstance(node, Contraction | Map):
+        raise InternalError(f"{node.name} is written by loops of its own")
+    agg = node.agg if isinstance(node, Contraction) else Aggregation.ASSIGN
+    default = None
+    if isinstance(node, Contraction) and node.default is not None:
+        default = work.places[node.default]
+    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
+    target = Target(
+        agg,
+        node.body.dtype,
+        node.type.dtype,
+        output.buffer,
+        None if default is None else default.buffer,
+    )
+
+    def flat_of(piece: Piece) -> FlatPiece:
+        flat = flatten(piece, work.places, output, default, after)
+        return flat if "merge" in work.disable else merge_loops(flat)
+
+    name = kernel_name(work.program, group)
+    # Panels that were made ahead are those of the whole.
+    if node.name not in work.panels:
+        apart = [flat_of(part) for piece in pieces for part in cut_alone(piece)]
+        if len(apart) > 1 and any(_is_tiled(work, flat, target) for flat in apart):
+            for number, flat in enumerate(apart):
+                _lower_flats(work, group, [flat], target, node, f"{name}.{number}")
+            return
+    _lower_flats(work, group, list(map(flat_of, pieces)), target, node, name)
+
+
+def _is_tiled(work: Lowering, flat: FlatPiece, target: Target) -> bool:
+    """Whether the cost model writes a piece around a register tile, as a kernel of its own."""
+    if "tile" in work.disable or work.core.vector_bytes == 0:
+        return False
+    problem = recognise(flat, target)
+    if isinstance(problem, str):
+        return False
+    plan = model.choose(problem, work.core, workspace_bytes=work.workspace_bytes)
+    return isinstance(plan, Tiled)
+
+
+def _lower_flats(
+    work: Lowering,
+    group: Group,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    name: str,
+) -> None:
+    """One kernel for some pieces."""
+    wanted = wanted_for(work.schedule, name)
+    if isinstance(wanted, WinogradPlan):
+        refuse(name, wanted, "the kernel is no convolution that this method can compute")
+    streamed = _stream(work, flats, target, node, name)
+    if streamed is not None:
+        finish(work, group, streamed, name)
+        return
+    tiled = _tile(work, flats, target, node.name, name)
+    if isinstance(tiled, special.Body):
+        finish(work, group, tiled, name)
+        return
+    moved = _transpose(work, flats, target, name)
+    if moved is not None:
+        reason = "nothing is computed: it is transposed in registers"
+        work.decide(Decision(name, reason, None, flops_of(flats)))
+        finish(work, group, moved, name)
+        return
+    body, planned = _plain(work, flats, target, node, name)
+    work.decide(Decision(name, tiled, None, flops_of(flats), pieces=planned))
+    finish(work, group, body, name)
+
+
+def _transpose(
+    work: Lowering, flats: list[FlatPiece], target: Target, name: str
+) -> special.Body | None:
+    """A map that reads along another loop than it stores along; None for any other."""
+    if len(flats) != 1 or work.disable & {TRANSPOSE, "vectorise"}:
+        return None
+    problem = transposition(flats[0], target, work.core)
+    if problem is None:
+        return None
+    threads = "thread" not in work.disable
+    writer = TransposeWriter(problem, flats[0], target, flat_places(work.places), threads)
+    body = writer.body()
+    wanted = wanted_for(work.schedule, name)
+    return body if wanted is None or str(wanted) in body.schedule else None
+
+
+def _plain(
+    work: Lowering,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    kernel: str,
+) -> tuple[special.Body, tuple[Planned, ...]]:
+    """Loops without register tiles; long reductions into few elements are split."""
+    places = flat_places(work.places)
+    writer = LoopWriter(places, target, again=overwritten(node.name, work.defaults, work.types))
+    threads = "thread" not in work.disable
+    # An assignment has one point per element; the ranges without it have nothing to combine.
+    splits = threads and len(flats) == 1 and target.agg is not Aggregation.ASSIGN
+    halves = split(flats[0], target.accumulate) if splits else None
+    scratch: tuple[Buffer, ...] = ()
+    writers = [writer] * len(flats)
+    if halves is not None:
+        scratch = (replace(halves.buffer, name=f"{target.output.name}.partial"),)
+        places[halves.buffer.name] = Place(scratch[0], (1,))
+        first = Target(target.agg, target.accumulate, target.accumulate, scratch[0], None)
+        writers = [LoopWriter(places, first, writer.locals, prefix=".first"), writer]
+        flats = [halves.partial, halves.final]
+    plans = [_plan(work, flat, node, target.agg) for flat in flats]
+    if halves is not None:
+        plans[0] = _plan(work, halves.partial, node, target.agg, divided=TASK)
+    elif threads:
+        chosen = [parallel(flat, each) for flat, each in zip(flats, plans, strict=True)]
+        if None not in chosen:  # a register must not be shared by parallel and serial loops
+            pairs = zip(plans, chosen, strict=True)
+            plans = [replace(each, parallel=name) for each, name in pairs]
+    wanted = wanted_for(work.schedule, kernel)
+    if isinstance(wanted, Loops):
+        most = most_lanes(work, node)
+        plans = obey(kernel, wanted, plans, flats, target.agg, most)
+    body: list[Stmt] = []
+    pieces: list[Planned] = []
+    for each, flat, chosen_plan in zip(writers, flats, plans, strict=True):
+        body += each.piece(flat, chosen_plan)
+        pieces.append(Planned(flat, chosen_plan, each.target.output.type.dtype.bytes))
+    lines = (str(Loops.of(tuple(plans))),)
+    lanes = max((each.lanes for each in plans), default=1)
+    made = special.Body(tuple(body), tuple(writer.locals), lines, lanes, scratch, stores_once=True)
+    return made, tuple(pieces)
+
+
+def _stream(
+    work: Lowering,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    name: str,
+) -> special.Body | None:
+    """A reduction that is bound by reading its largest operand; None for any other."""
+    wanted = wanted_for(work.schedule, name)
+    if not isinstance(wanted, Streamed | None) or node.name in work.panels:
+        return None
+    problem: Reduction | str = "there are no streams without vectors, or when switched off"
+    if work.core.vector_bytes and not work.disable & {"stream", "vectorise"}:
+        problem = "several pieces write the output"
+        if len(flats) == 1:
+            problem = reduction(flats[0], target)
+    plan: Streamed | str = problem if isinstance(problem, str) else "there is no schedule"
+    if not isinstance(problem, str):
+        limit = work.workspace_bytes
+        if wanted is None:
+            plan = stream.choose(problem, work.core, limit)
+        else:
+            plan = stream.illegal(problem, wanted, work.core, limit) or wanted
+    if isinstance(plan, str) or isinstance(problem, str):
+        refuse(name, wanted, str(plan))
+        return None
+    work.decide(Decision(name, problem, plan, flops_of(flats)))
+    return StreamWriter(problem, plan, flats[0], target, flat_places(work.places)).body()
+
+
+def _tile(
+    work: Lowering, flats: list[FlatPiece], target: Target, contraction: str, name: str
+) -> special.Body | str:
+    """A sum of products around a register tile; else the reason why there is none."""
+    wanted = wanted_for(work.schedule, name)
+    if not isinstance(wanted, Tiled | None):
+        return "the schedule asks for plain loops"
+    reason: str | None = None
+    if "tile" in work.disable or work.core.vector_bytes == 0:
+        reason = "there are no tiles without vectors, or when the pass is switched off"
+    elif len(flats) != 1:
+        reason = "several pieces write the output"
+    problem = recognise(flats[0], target) if reason is None else reason
+    if isinstance(problem, str):
+        return refuse(name, wanted, problem)
+    panels = work.panels.get(contraction)
+    ahead, limit = panels is not None, work.workspace_bytes
+    if wanted is None:
+        plan = model.choose(problem, work.core, ahead=ahead, workspace_bytes=limit)
+    else:
+        why = illegal(problem, wanted, work.core, ahead=ahead, workspace_bytes=limit)
+        plan = why or wanted
+    if isinstance(plan, str):
+        return refuse(name, wanted, plan)
+    work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
+    places = flat_places(work.places)
+    if panels is None:
+        return TileWriter(RegisterTile(problem, plan, places, target.output)).body()
+    ready = work.places[panels].buffer.name
+    return TileWriter(RegisterTile(problem, plan, places, target.output, ready)).body()
+
+
+def _plan(
+    work: Lowering,
+    flat: FlatPiece,
+    node: Contraction | Map,
+    agg: Aggregation,
+    divided: str | None = None,
+) -> Plan:
+    most = most_lanes(work, node)
+    return Plan(None, 1, parallel=divided) if most == 0 else choose(flat, agg, most, divided)
