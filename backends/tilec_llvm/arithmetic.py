@@ -373,28 +373,6 @@ def shuffle(writer: Writer, left: Value, right: Value, chosen: list[int]) -> Val
     return _value(writer, text, VType(left.type.dtype, len(chosen)))
 
 
-def column(writer: Writer, rows: list[Value], lane: int) -> Value:
-    """One column of a square of values.
-
-    The square is transposed by exchanging its halves, then those of its quarters, and so on. Of
-    each step a column needs two rows, which it shares with others: the writer has them once.
-    """
-    lanes = len(rows)
-
-    def row(at: int, half: int) -> Value:
-        """A row of the square in which blocks of ``half`` and larger ones are exchanged."""
-        if half == lanes:
-            return rows[at]
-        upper, lower = row(at & ~half, 2 * half), row(at | half, 2 * half)
-        if at & half:
-            chosen = [to + lanes if to & half else to + half for to in range(lanes)]
-        else:
-            chosen = [to + lanes - half if to & half else to for to in range(lanes)]
-        return shuffle(writer, upper, lower, chosen)
-
-    return row(lane, 1)
-
-
 def _value(writer: Writer, instruction: str, kind: VType) -> Value:
     return Value(writer.pure(instruction), kind)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tilec.errors import InternalError
-from tilec.kernel.ir import Apply, Column, Const, Expr, Fold, Load, Ramp, Splat, Var, Zip
+from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var, Zip
 from tilec.records import dataclass
 from tilec_llvm import address, arithmetic, memory
 from tilec_llvm.memory import Place
@@ -49,8 +49,6 @@ def emit(writer: Writer, names: Names, expr: Expr) -> Value:
             lanes, start = expr.type.lanes, expr.type.lanes // 2 if expr.upper else 0
             chosen = [start + lane // 2 + lane % 2 * lanes for lane in range(lanes)]
             return arithmetic.shuffle(writer, *pair, chosen)
-        case Column():
-            return arithmetic.column(writer, [emit(writer, names, a) for a in expr.args], expr.lane)
 
 
 def locate(writer: Writer, names: Names, buffer: str, index: Expr) -> tuple[Place, Value]:

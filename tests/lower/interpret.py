@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tilec.dtypes import BF16, DType
 from tilec.kernel.ir import (
     Apply,
-    Column,
     Const,
     Expr,
     Fold,
@@ -152,8 +151,6 @@ class Interpreter:
             case Zip():
                 pair = np.stack([self.value(expr.first), self.value(expr.second)], axis=1)
                 return pair.reshape(2, -1)[int(expr.upper)]
-            case Column():
-                return np.array([self.value(arg)[expr.lane] for arg in expr.args], dtype)
             case Load():
                 return self.load(expr, dtype)
             case Apply():

@@ -9,7 +9,7 @@ import pytest
 
 import tilec
 from tests.lower.texts import program
-from tilec.kernel.ir import Column, Kernel
+from tilec.kernel.ir import Kernel, Zip
 from tilec.kernel.printer import print_kernel
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import expressions
@@ -17,7 +17,7 @@ from tilec.runtime.arrays import Array
 
 
 def is_transposed(kernel: Kernel) -> bool:
-    return any(isinstance(each, Column) for each in expressions(kernel.body))
+    return any(isinstance(each, Zip) for each in expressions(kernel.body))
 
 
 def check(text: str, arrays: list[Array], expected: Array, *, squares: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from tilec.dtypes import I64, DType, Kind, integer_range
 from tilec.errors import InternalError
-from tilec.kernel.ir import Apply, Column, Const, Expr, Fold, Load, Ramp, Splat, Var, Zip
+from tilec.kernel.ir import Apply, Const, Expr, Fold, Load, Ramp, Splat, Var, Zip
 from tilec.records import dataclass
 
 Bound: TypeAlias = int | float
@@ -274,7 +274,7 @@ class Facts:
                 if expr.type.lanes == 1:
                     return start
                 return self._fitting(start.plus(Linear(((LANE, expr.stride),))), expr.type.dtype)
-            case Load() | Fold() | Zip() | Column():
+            case Load() | Fold() | Zip():
                 return self.unknown(expr.type.dtype)
             case Apply(op="cast") if expr.args[0].type.dtype.is_integer:
                 return self._fitting(self._integer(expr.args[0]), expr.type.dtype)

@@ -151,20 +151,7 @@ class Zip:
     type: VType
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Lane ``lane`` of each of some vectors, as one vector.
-
-    There are as many vectors as each has lanes, a power of two; all columns of the same vectors are
-    their transpose, which a backend makes in registers.
-    """
-
-    args: tuple[Expr, ...]
-    lane: int
-    type: VType
-
-
-Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold | Zip | Column
+Expr: TypeAlias = Const | Var | Load | Apply | Splat | Ramp | Fold | Zip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from tilec.dtypes import F32, I64, Kind
 from tilec.kernel.ir import (
     Apply,
     Buffer,
-    Column,
     Const,
     Expr,
     Fold,
@@ -181,8 +180,6 @@ def _expression(expr: Expr, level: int) -> str:
         case Zip():
             half = "upper" if expr.upper else "lower"
             return f"zip_{half}({_expression(expr.first, 0)}, {_expression(expr.second, 0)})"
-        case Column():
-            return f"column{expr.lane}({', '.join(_expression(arg, 0) for arg in expr.args)})"
         case _:
             assert_never(expr)
 

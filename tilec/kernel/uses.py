@@ -8,7 +8,6 @@ from dataclasses import field
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
     Apply,
-    Column,
     Const,
     Expr,
     Fold,
@@ -83,7 +82,7 @@ class Uses:
             case Load():
                 self.buffers[expr.buffer] = None
                 self._exprs(expr.index, expr.mask)
-            case Apply() | Column():
+            case Apply():
                 self._exprs(*expr.args)
             case Splat() | Fold():
                 self._expr(expr.arg)

@@ -21,7 +21,6 @@ from tilec.kernel.ir import (
     Apply,
     Buffer,
     Call,
-    Column,
     Const,
     Expr,
     Fold,
@@ -223,11 +222,6 @@ class _Checker:
             case Zip():
                 equal = expr.first.type == expr.second.type == expr.type
                 self._require(equal and expr.type.lanes % 2 == 0, "a zip of unequal vectors")
-            case Column():
-                lanes = expr.type.lanes
-                same = len(expr.args) == lanes and all(a.type == expr.type for a in expr.args)
-                self._require(same and 0 <= expr.lane < lanes, "a column of no square")
-                self._require(lanes & (lanes - 1) == 0, f"a column of {lanes} vectors")
 
     def _check_loop(self, loop: For, names: dict[str, VType], facts: Facts) -> None:
         self._check_new(loop.var, names)
@@ -374,7 +368,7 @@ def _operands(expr: Expr) -> Iterator[Expr]:
             yield expr.index
             if expr.mask is not None:
                 yield expr.mask
-        case Apply() | Column():
+        case Apply():
             yield from expr.args
         case Splat() | Fold():
             yield expr.arg

@@ -20,8 +20,8 @@ class Square:
     rows: tuple[Var, ...]
 
 
-def turned(rows: Sequence[Expr]) -> Square:
-    """Turn as many vectors about as each has lanes, a power of two.
+def turned(rows: Sequence[Expr], name: str = ".square") -> Square:
+    """Turn as many vectors about as each has lanes, a power of two; ``name`` begins their names.
 
     In each round row ``i`` meets row ``i + n/2``. Number the elements by the bits of their row and
     then those of their lane: a round moves the first bit to the end, so that after all rounds rows
@@ -29,10 +29,10 @@ def turned(rows: Sequence[Expr]) -> Square:
     """
     stmts: list[Stmt] = []
     size = len(rows)
-    held = [Var(f".square0.{i}", row.type) for i, row in enumerate(rows)]
+    held = [Var(f"{name}0.{i}", row.type) for i, row in enumerate(rows)]
     stmts += [Let(var, row) for var, row in zip(held, rows, strict=True)]
     for step in range(1, size.bit_length()):
         pairs = [(held[i // 2], held[i // 2 + size // 2], i % 2 == 1) for i in range(size)]
-        held = [Var(f".square{step}.{i}", row.type) for i, row in enumerate(rows)]
+        held = [Var(f"{name}{step}.{i}", row.type) for i, row in enumerate(rows)]
         stmts += [Let(var, Zip(*pair, var.type)) for var, pair in zip(held, pairs, strict=True)]
     return Square(tuple(stmts), tuple(held))

@@ -16,10 +16,8 @@ from dataclasses import field, replace
 from tilec.kernel import build
 from tilec.kernel.ir import (
     Buffer,
-    Column,
     Expr,
     For,
-    Let,
     Load,
     LoopKind,
     Scope,
@@ -34,6 +32,7 @@ from tilec.lower.flatten import FlatPiece, offsets
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.pieces import restrict
 from tilec.lower.plan import MIN_TASKS
+from tilec.lower.square import turned
 from tilec.lower.translate import RESULT, Place, convert, form_expr, translate
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
@@ -173,19 +172,19 @@ class TransposeWriter:
         along, across = problem.along.name, problem.across.name
         stmts: list[Stmt] = []
         known: dict[str, Expr] = {}
-        columns: list[tuple[Buffer, tuple[Expr, ...]]] = []
+        columns: list[tuple[Buffer, tuple[Var, ...]]] = []
         for number, read in enumerate(problem.reads):
             kind = VType(read.dtype, lanes)
             rows: list[Expr] = []
             for r in range(lanes):
                 point = {**starts, along: build.add(starts[along], build.const(r))}
                 where = substitute(form_expr(form_of(read.access[0])), point)
-                name = Var(f".row{number}.{r}", kind)
-                stmts.append(Let(name, Load(self.places[read.tensor].buffer.name, where, kind)))
-                rows.append(name)
+                rows.append(Load(self.places[read.tensor].buffer.name, where, kind))
+            square = turned(rows, f".square{number}.")
+            stmts += square.stmts
             held = Buffer(f".column{number}", kind, 1, scope=Scope.REGISTER, writable=True)
             self.locals.append(held)
-            columns.append((held, tuple(rows)))
+            columns.append((held, square.rows))
             known[held.name] = Load(held.name, _ZERO, VType(read.dtype))
         names = dict(zip(problem.reads, known, strict=True))
 
@@ -202,7 +201,7 @@ class TransposeWriter:
         registers = {buffer.name: buffer for buffer, _ in columns}
         for c in range(lanes):
             for held, vectors in columns:
-                stmts.append(Store(held.name, _ZERO, Column(vectors, c, held.type)))
+                stmts.append(Store(held.name, _ZERO, vectors[c]))
             point = {across: build.add(starts[across], build.const(c))}
             wide = widen(substitute(value, point), along, starts[along], lanes, None, registers)
             where = substitute(store, {**starts, **point})

@@ -21,7 +21,6 @@ from tilec.kernel import build
 from tilec.kernel.ir import (
     Apply,
     Buffer,
-    Column,
     Const,
     Expr,
     Fold,
@@ -267,7 +266,7 @@ class _Widener:
                     return with_args(expr, args)
                 wide = tuple(build.splat(arg, self.width) for arg in args)
                 return Apply(expr.op, wide, VType(expr.type.dtype, self.width))
-            case Splat() | Ramp() | Fold() | Zip() | Column():
+            case Splat() | Ramp() | Fold() | Zip():
                 raise InternalError(
                     f"a vector expression inside the VECTOR loop {self.var}: {expr}"
                 )

@@ -10,7 +10,6 @@ from tilec.kernel import build
 from tilec.kernel.ir import (
     INDEX,
     Apply,
-    Column,
     Const,
     Expr,
     Fold,
@@ -46,7 +45,7 @@ def operands(expr: Expr) -> tuple[Expr, ...]:
             return ()
         case Load():
             return (expr.index,) if expr.mask is None else (expr.index, expr.mask)
-        case Apply() | Column():
+        case Apply():
             return expr.args
         case Splat() | Fold():
             return (expr.arg,)
@@ -127,8 +126,6 @@ def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
             if all(map(is_, args, expr.args)):
                 return expr
             return with_args(expr, tuple(args))
-        case Column():
-            return replace(expr, args=tuple(substitute(arg, values) for arg in expr.args))
         case Splat() | Fold():
             arg = substitute(expr.arg, values)
             return expr if arg is expr.arg else replace(expr, arg=arg)

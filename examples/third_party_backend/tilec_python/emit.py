@@ -16,7 +16,6 @@ from tilec.kernel.ir import (
     INDEX,
     Apply,
     Buffer,
-    Column,
     Const,
     Expr,
     Fold,
@@ -157,9 +156,6 @@ class _Printer:
             case Zip():
                 pair = f"{self._expr(expr.first)}, {self._expr(expr.second)}"
                 return f"np.stack([{pair}], axis=1).reshape(2, -1)[{int(expr.upper)}]"
-            case Column():
-                rows = ", ".join(self._expr(arg) for arg in expr.args)
-                return f"np.array([{rows}])[:, {expr.lane}]"
             case _:
                 assert_never(expr)
 
