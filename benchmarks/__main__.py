@@ -1,6 +1,7 @@
 """The command: ``python -m benchmarks run SET ...`` and ``python -m benchmarks list``.
 
-Nothing that computes is imported before the number of threads is set.
+Libraries read their number of threads when they are loaded, and NumPy comes with tilec: a set is
+measured by a process that has begun with the numbers set.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks.peers import NAMES, set_threads
+from tilec.cli.program import method_option
+from tilec.options import read_environment
 from tilec.target.cores import usable_cores
 
 EXIT_WRONG = 1
@@ -32,6 +35,7 @@ class _How:
     threads: int
     names: str
     plaidml: str | None
+    conv: str | None
 
     @property
     def peers(self) -> list[str]:
@@ -42,6 +46,7 @@ class _How:
         found = ["--threads", str(self.threads), "--peers", self.names]
         found += ["--quick"] * self.quick + ["--all"] * self.everything
         found += ["--only", self.only] if self.only is not None else []
+        found += ["--conv", self.conv] if self.conv is not None else []
         return found + (["--plaidml", self.plaidml] if self.plaidml is not None else [])
 
 
@@ -68,6 +73,7 @@ def show() -> None:
 @click.option(
     "--plaidml", metavar="PYTHON", help="The interpreter of an environment that has PlaidML 0.7."
 )
+@method_option
 @click.option("--json", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
 @click.option(
     "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw into this folder."
@@ -80,6 +86,7 @@ def run(
     threads: int | None,
     peers: str,
     plaidml: str | None,
+    conv: str | None,
     to: Path | None,
     pictures: Path | None,
 ) -> None:
@@ -88,12 +95,13 @@ def run(
     Each set has a process of its own. The exit code is 1 when a result is wrong.
     """
     wanted = _names(names)
-    how = _How(quick, everything, only, threads or usable_cores(), peers, plaidml)
+    how = _How(quick, everything, only, threads or usable_cores(), peers, plaidml, conv)
     unknown = sorted(set(how.peers) - set(NAMES))
     if unknown:
         raise click.UsageError(f"no peer is called {unknown[0]!r}; there are {', '.join(NAMES)}")
-    set_threads(how.threads)
-    documents, code = _run_each(wanted, how) if len(wanted) > 1 else _run_one(wanted[0], how)
+    is_ready = set_threads(how.threads)
+    alone = is_ready and len(wanted) == 1
+    documents, code = _run_one(wanted[0], how) if alone else _run_each(wanted, how)
     if to is not None:
         text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=1)
         to.write_text(text + "\n")
@@ -125,9 +133,11 @@ def _run_one(name: str, how: _How) -> tuple[list[dict[str, Any]], int]:
     if not cases:
         raise click.UsageError(f"no row of {name} is left to measure")
     with closing(find(how.peers, how.threads, how.plaidml)) as found, report.progress() as tell:
-        session = Session(QUICK if how.quick else Plan(), how.threads, found, how.quick, tell)
+        plan, options = QUICK if how.quick else Plan(), read_environment().options
+        options = replace(options, conv=how.conv or options.conv)
+        session = Session(plan, how.threads, found, how.quick, tell, options)
         result = session.run(chosen, cases, skipped)
-    made = document(result, found, how.threads, quick=how.quick)
+    made = document(result, found, how.threads, quick=how.quick, conv=options.conv)
     report.print_document(made)
     return [made], EXIT_WRONG if report.wrong(made) else 0
 

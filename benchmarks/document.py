@@ -23,7 +23,9 @@ from tilec_llvm.target import versions as llvm_versions
 FORMAT = 1
 
 
-def document(result: SetResult, found: Found, threads: int, *, quick: bool) -> dict[str, Any]:
+def document(
+    result: SetResult, found: Found, threads: int, *, quick: bool, conv: str = "auto"
+) -> dict[str, Any]:
     """The document of one set."""
     rows = [row_json(row, result.limits) for row in result.rows]
     return {
@@ -35,6 +37,7 @@ def document(result: SetResult, found: Found, threads: int, *, quick: bool) -> d
         "notes": list(result.set.notes),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
+        "conv": conv,
         "threads": threads,
         "machine": machine_json(),
         "versions": {

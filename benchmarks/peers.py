@@ -82,14 +82,20 @@ class Found:
             peer.close()
 
 
-def set_threads(threads: int) -> None:
-    """Give every contender as many threads; has to happen before any of them is imported."""
+def set_threads(threads: int) -> bool:
+    """Give every contender as many threads; whether the process began like that.
+
+    If it did not, a child process does.
+    """
+    before = dict(os.environ)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=" + str(threads > 1).lower()
     os.environ["JAX_PLATFORMS"] = "cpu"
     # Compilation is part of what is reported, so nothing comes from the disk cache.
     os.environ["TILEC_CACHE"] = "off"
+    os.environ["TILEC_TUNED"] = "0"
+    return before == dict(os.environ)
 
 
 def find(wanted: Iterable[str], threads: int, plaidml: str | None = None) -> Found:

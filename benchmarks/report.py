@@ -53,6 +53,8 @@ def print_document(made: dict[str, Any], console: Console | None = None) -> None
     _print_faults(made, out)
     for line in _summary(made):
         out.print(line, highlight=False)
+    if made["conv"] != "auto":
+        out.print(f"tilec's convolutions: {made['conv']}")
     if made["quick"]:
         out.print("--quick: these figures only show that everything works", style="yellow")
 

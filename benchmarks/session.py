@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -89,6 +89,7 @@ class Session:
         peers: The peers.
         quick: Short looks at the limits.
         tell: Called with a line about what is going on.
+        options: How tilec compiles.
     """
 
     plan: Plan
@@ -96,6 +97,7 @@ class Session:
     peers: Found
     quick: bool
     tell: Callable[[str], None]
+    options: tilec.Options = field(default_factory=tilec.Options)
 
     def run(self, chosen: Set, cases: list[Case], skipped: Mapping[str, str]) -> SetResult:
         """Measure some rows of a set."""
@@ -116,7 +118,9 @@ class Session:
         works: dict[str, Work] = {}
         failures: dict[str, str] = {}
         own = _Own()
-        makers: dict[str, Callable[[], Work]] = {TILEC: partial(own.prepare, case, inputs)}
+        makers: dict[str, Callable[[], Work]] = {
+            TILEC: partial(own.prepare, case, inputs, self.options)
+        }
         for name, module in self.peers.modules.items():
             if name in case.peers:
                 makers[name] = partial(case.peers[name], module, inputs)
@@ -157,14 +161,14 @@ class _Own:
         self.workspace = 0
         self.schedule: tuple[str, ...] = ()
 
-    def prepare(self, case: Case, inputs: Inputs) -> Work:
+    def prepare(self, case: Case, inputs: Inputs, options: tilec.Options) -> Work:
         begin = time.perf_counter()
         function = tilec.function(case.program)
         constants = {name: inputs[name] for name in case.shapes if name in case.constants}
         passed = [inputs[name] for name in case.shapes if name not in case.constants]
         if constants:
             function = function.bind(**constants)
-        executable = function.compile(*passed)
+        executable = function.compile(*passed, options=options)
         self.seconds = time.perf_counter() - begin
         self.workspace = executable.memory.workspace
         self.schedule = tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -39,8 +40,17 @@ def result(times: Mapping[str, float], error: float = 1e-7) -> SetResult:
     return SetResult(SET, LIMITS, (row,), {"9x9x9": "2.0 GFLOP; --all measures it"})
 
 
-def keep_threads(count: int) -> None:
+def keep_threads(count: int) -> bool:
     """Tests leave the environment of their process alone."""
+    return True
+
+
+def test_a_process_that_began_with_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"OPENBLAS_NUM_THREADS": "7"})
+    assert not peers.set_threads(2)
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
+    assert peers.set_threads(2)
+    assert not peers.set_threads(1)
 
 
 def known_limits(threads: int, *, quick: bool) -> Limits:
