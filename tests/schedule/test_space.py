@@ -30,7 +30,7 @@ def around(found: Task) -> list[KernelSchedule]:
         (MATMUL, ((35, 1500), (1500, 700))),
         ("C[i : M] = +(A[i, k] * B[k])", ((300, 400), (400,))),
         ("C[j : N] = +(A[i, j])", ((400, 300),)),
-        ("C[i, j : M, N] = =(A[j, i])", ((30, 40),)),
+        ("C[i, j : M, N] = >(A[i, k] + B[k, j])", ((30, 40), (40, 20))),
     ],
 )
 def test_every_schedule_can_be_followed(text: str, shapes: tuple[tuple[int, ...], ...]) -> None:
