@@ -38,3 +38,17 @@ def test_uneven_panels_are_not_divided() -> None:
     """Three panels would leave half of the time of a thread unused."""
     plan = chosen(Core(vector_bytes=64), 192, 192, 192)
     assert (plan.parallel, plan.tasks) == ("i", 2)
+
+
+@pytest.mark.parametrize("columns", [2, 4, 7])
+def test_few_columns_are_part_of_a_vector_where_rows_are_long(columns: int) -> None:
+    """Rows of 2 MB lie too far apart to be packed, and plain loops would gather them."""
+    plan = chosen(Core(vector_bytes=64), 512, 500_000, columns)
+    assert (plan.vector, plan.row, plan.vectors, plan.pack_vector) == ("j", "i", 1, False)
+
+
+def test_rows_are_packed_as_far_as_the_second_level_holds_them() -> None:
+    core = Core(vector_bytes=64)
+    plan = chosen(core, 7680, 2560, 4)
+    assert (plan.vector, plan.pack_vector, plan.turn) == ("i", True, "j")
+    assert plan.lanes * plan.vectors * 2560 * 4 <= core.l2_bytes // 4

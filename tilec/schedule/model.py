@@ -120,7 +120,8 @@ def candidates(
     found: list[Candidate] = []
     reason = "no output loop has consecutive elements"
     for axis in problem.axes:
-        if axis.extent < lanes // 2:
+        is_short = axis.extent < lanes // 2
+        if axis.extent < 2:
             continue
         for row in (*(a for a in problem.axes if a is not axis and a.extent > 1), None):
             name = None if row is None else row.name
@@ -131,6 +132,11 @@ def candidates(
             operand, other = problem.split(axis.name, name)
             if row is None and operand.steps(axis.name) != (1,):
                 reason = "nothing would reuse a packed operand"
+                continue
+            # A vector that is filled in part still pays where it is read and stored as it lies:
+            # then the rows, which are most of the memory, are read once, in order.
+            in_place = operand.steps(axis.name) == (1,) == (problem.store.coefficient(axis.name),)
+            if is_short and not in_place:
                 continue
             turn = _turn(problem, axis, row, operand)
             fetch = _fetch(problem, core, other)
