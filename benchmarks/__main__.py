@@ -110,6 +110,17 @@ def run(
     sys.exit(code)
 
 
+@main.command()
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+def summary(files: tuple[Path, ...]) -> None:
+    """Print what JSON FILES of 'run' say, a line for each set, as a table in Markdown."""
+    from benchmarks.summary import table
+
+    click.echo(table(json.loads(path.read_text()) for path in files))
+
+
 def _names(given: tuple[str, ...]) -> list[str]:
     from benchmarks import sets
 
