@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 import tilec
-from tilec.errors import ArgumentError
+from tilec.interop.library import library
 
 
 def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any]:
@@ -28,7 +27,7 @@ def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any
     Raises:
         ArgumentError: JAX is not installed.
     """
-    jax = _jax()
+    jax = library("jax", "JAX")
     derived: list[tilec.Function] = []
 
     def gradient() -> tilec.Function:
@@ -60,15 +59,6 @@ def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any
     operation = jax.custom_vjp(call)
     operation.defvjp(forward, backward)
     return cast("Callable[..., Any]", operation)
-
-
-def _jax() -> Any:
-    try:
-        return importlib.import_module("jax")
-    except ImportError as error:
-        raise ArgumentError(
-            "tilec.interop.jax needs JAX", help="install it: pip install jax"
-        ) from error
 
 
 def _is_float(jax: Any, value: Any) -> bool:

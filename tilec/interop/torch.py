@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 import tilec
-from tilec.errors import ArgumentError
+from tilec.interop.library import library
 
 
 def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any]:
@@ -30,7 +30,7 @@ def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any
     Raises:
         ArgumentError: PyTorch is not installed.
     """
-    torch = _torch()
+    torch = library("torch", "PyTorch")
 
     @cache
     def gradient(names: tuple[str, ...]) -> Callable[..., Any]:
@@ -70,15 +70,6 @@ def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any
 
     operation: Any = Operation  # its base class is known only where PyTorch is
     return cast("Callable[..., Any]", operation.apply)
-
-
-def _torch() -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise ArgumentError(
-            "tilec.interop.torch needs PyTorch", help="install it: pip install torch"
-        ) from error
 
 
 def _array(torch: Any, value: Any) -> Any:

@@ -19,7 +19,7 @@ from tilec.kernel.ir import Apply, Buffer, Expr, For, Let, Load, LoopKind, Stmt,
 from tilec.lower import special
 from tilec.lower.loops import COMBINE, identity
 from tilec.lower.plan import PARALLEL_CYCLES
-from tilec.lower.rows import RowWriter, Step, cycles_of, passes_of
+from tilec.lower.rows import RowWriter, Step, cycles_of
 from tilec.lower.translate import convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
@@ -47,12 +47,7 @@ class ColumnWriter(RowWriter):
 
     def body(self) -> special.Body:
         """The statements."""
-        self.rows, self.columns = list(self.group.rows), list(self.group.columns)
-        passes = passes_of(self.group)
-        self._place(passes)
-        self._flatten(passes)
-        self.rows = self._merged(self.rows)
-        self.columns = self._merged(self.columns)
+        self._prepare()
         cut = self.columns[0]
         parts = min(MAX_PARTS, max(1, cut.extent // PART_ROWS)) if self._is_divided() else 1
         size = -(-cut.extent // parts)

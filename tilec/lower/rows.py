@@ -94,14 +94,18 @@ class RowWriter:
     buffers: dict[str, Place] = field(default_factory=dict[str, Place])
     known: dict[str, Expr] = field(default_factory=dict[str, Expr])
 
-    def body(self) -> special.Body:
-        """The statements."""
+    def _prepare(self) -> None:
+        """Steps, places and loops of the group."""
         self.rows, self.columns = list(self.group.rows), list(self.group.columns)
         passes = passes_of(self.group)
         self._place(passes)
         self._flatten(passes)
         self.rows = self._merged(self.rows)
         self.columns = self._merged(self.columns)
+
+    def body(self) -> special.Body:
+        """The statements."""
+        self._prepare()
         last = max(step.number for step in self.steps)
         stmts = [stmt for number in range(last + 1) for stmt in self._pass(number)]
         parallel = self._parallel()
