@@ -94,7 +94,23 @@ class GradientError(UserError):
 
 
 class ScheduleError(UserError):
-    """A schedule is illegal for this kernel."""
+    """A schedule is illegal for this kernel.
+
+    Attributes:
+        kernel: The kernel that cannot follow its schedule; None where the schedule cannot be read
+            or is for no kernel.
+    """
+
+    kernel: str | None = None
+
+    @classmethod
+    def illegal(cls, kernel: str, wanted: object, reason: str) -> ScheduleError:
+        """The error that ``kernel`` cannot follow the schedule ``wanted``."""
+        error = cls(
+            f"the schedule of {kernel} is illegal: {reason}", help=f"the schedule is '{wanted}'"
+        )
+        error.kernel = kernel
+        return error
 
 
 class TargetError(UserError):

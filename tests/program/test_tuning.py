@@ -255,6 +255,26 @@ def test_a_finding_that_does_not_fit_is_none(store: Tunings, text: str) -> None:
         function.compile(*SPECS, schedule="tile i=4 k=2x4")
 
 
+def test_other_kernels_keep_their_findings(store: Tunings) -> None:
+    text = """function (A[M, K], B[K, N]) -> (C, E) {
+        C[i, j : M, N] = +(A[i, k] * B[k, j]);
+        E[j, i : N, M] = +(C[i, l] * A[l, j]);
+    }"""
+    specs = (tilec.Spec((96, 96)), tilec.Spec((96, 96)))
+    function = tilec.function(text)
+    before = function.compile(*specs).schedule
+    recipe = function.recipe(*specs, options=Options(tuned=False))
+    machine = findings.machine(recipe.options)
+    one, two = "tile i=2 j=1x4, pack j", "tile i=4 k=2x4"  # the second has no such loop
+    for task, wanted in zip(tasks_of(function.parts.text, recipe), (one, two), strict=True):
+        assert store.put([Finding(machine, task.key, "here", task.title, wanted, 0.5, 1.0)])
+    after = function.compile(*specs).schedule
+    assert str(after["main_C"]) == one
+    assert after["main_E"] == before["main_E"]
+    with pytest.raises(tilec.ScheduleError, match="the schedule of main_E is illegal"):
+        function.compile(*specs, schedule=f"main_E: {two}")
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"), [(5, 5.0), (0.5, 0.5), ("90", 90.0), ("60s", 60.0), ("1.5m", 90.0)]
 )

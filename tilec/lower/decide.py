@@ -88,9 +88,7 @@ def refuse(name: str, wanted: Tiled | Streamed | WinogradPlan | None, reason: st
     """
     if wanted is None:
         return reason
-    raise ScheduleError(
-        f"the schedule of {name} is illegal: {reason}", help=f"the schedule is '{wanted}'"
-    )
+    raise ScheduleError.illegal(name, wanted, reason)
 
 
 def obey(
@@ -128,9 +126,7 @@ def obey(
     if _is_split(chosen) and plans[0].vector == chosen[0].parallel:
         reason = reason or f"the tasks {plans[0].vector} cannot be vectors, too"
     if reason is not None:
-        raise ScheduleError(
-            f"the schedule of {name} is illegal: {reason}", help=f"the schedule is '{wanted}'"
-        )
+        raise ScheduleError.illegal(name, wanted, reason)
     return plans
 
 

@@ -203,9 +203,9 @@ def _lower_rows(work: Lowering, group: RowGroup) -> None:
     name = kernel_name(work.program, group)
     wanted = wanted_for(work.schedule, name)
     if wanted is not None and str(wanted) not in body.schedule:
-        raise ScheduleError(
-            f"the schedule of {name} is illegal: the loops over rows are what they are",
-            help=f"leave it out, or pass disable=('{FUSE_ROWS}',); it is '{body.schedule[0]}'",
+        chosen = f"the loops over rows are '{body.schedule[0]}'"
+        raise ScheduleError.illegal(
+            name, wanted, f"{chosen}; leave it out, or pass disable=('{FUSE_ROWS}',)"
         )
     points = prod(axis.extent for axis in (*group.rows, *group.columns))
     operations = sum(operations_of(member.body) + 1 for member in group.members)

@@ -203,9 +203,7 @@ def _asked(
         limit = options.workspace_bytes
         reason = illegal_winograd(made, plan, core, conv.dtype.bytes, limit)
     if reason is not None or made is None:
-        raise ScheduleError(
-            f"the schedule of {name} is illegal: {reason}", help=f"the schedule is '{plan}'"
-        )
+        raise ScheduleError.illegal(name, plan, str(reason))
     return made
 
 

@@ -222,14 +222,16 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     first = _kernels(program, recipe, Hook(lambda event: None, debug=False))
     keys = _keys(first, recipe)
     said = findings.ask(keys, recipe.options)
-    schedule = findings.schedule(keys, said, recipe.schedule)
-    try:
-        return replace(_kernels(program, replace(recipe, schedule=schedule), hook), said=said)
-    except ScheduleError:
-        if schedule == recipe.schedule:
-            raise
-        # A finding does not fit after all: the model's choice always does.
-        return replace(_kernels(program, recipe, hook), said=said)
+    while True:
+        schedule = findings.schedule(keys, said, recipe.schedule)
+        try:
+            return replace(_kernels(program, replace(recipe, schedule=schedule), hook), said=said)
+        except ScheduleError as error:
+            fewer = {name: key for name, key in keys.items() if error.kernel not in (name, None)}
+            if schedule == recipe.schedule or fewer == keys:
+                raise  # it is the caller's own
+            # A finding does not fit after all: the model's choice for that kernel always does.
+            keys = fewer
 
 
 def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
