@@ -22,7 +22,7 @@ from tilec.lower.streams import reduction
 from tilec.lower.walk import statements
 from tilec.runtime.arrays import spec_of
 from tilec.schedule.reduction import Reduction
-from tilec.schedule.stream import illegal
+from tilec.schedule.stream import illegal, spread
 from tilec.target.core import Core, host_core
 from tilec.tensor.ir import TensorType
 
@@ -40,6 +40,10 @@ KINDS = (
     ("Y[b, i : B, M] = {}(X[b, k] * A[i, k])", {"A": "MK", "X": "BK"}),
     ("Y[b, i : B, M] = {}(X[b, k] * A[k, i])", {"A": "KM", "X": "BK"}),
     ("Y[i : M] = {}(A[b, k, i] * X[k])", {"A": "BKM", "X": "K"}),
+    ("Y[i, b : M, B] = {}(A[i, k] * X[k, b])", {"A": "MK", "X": "KB"}),
+    ("Y[i, b : M, B] = {}(A[i, k] * X[k, b])", {"A": "MK", "X": "KB"}),
+    ("Y[c, i, b : C, M, B] = {}(A[c, i, k] * X[k, c, b])", {"A": "CMK", "X": "KCB"}),
+    ("Y[i, b : M, B] = {}(A[c, i, k] * X[c, k, b] * X[c, k, b])", {"A": "CMK", "X": "CKB"}),
     ("Y[i : M] = {}(A[i, b, k] + X[k]), b + k < 6", {"A": "MBK", "X": "K"}),
     ("Y[i : M] = {}(A[k, b, i]), b + k < 6", {"A": "KBM"}),
     ("Y[] = {}(A[i, k] * X[k])", {"A": "MK", "X": "K"}),
@@ -91,17 +95,23 @@ def schedules(draw: st.DrawFn, problem: Reduction) -> Streamed:
     vector = draw(st.sampled_from([*outputs, *reductions]))
     columns = vector in outputs
     row = draw(st.sampled_from(reductions if columns else [None, *outputs]))
-    share = draw(st.sampled_from([None, None, *outputs]))
+    share = draw(st.sampled_from([None, *(name for name in outputs if name not in (vector, row))]))
     most = 1 if row is None else problem.axis(row).extent
+    cut = draw(st.sampled_from([row] if columns else reductions))
+    assert cut is not None
+    parts = draw(st.sampled_from([1, 1, *(n for n in (2, 3, 7) if n <= problem.axis(cut).extent)]))
+    whole = [None, *(name for name in outputs if name != share)]
+    lanes = host_core().lanes(problem.lane_bytes)
     plan = Streamed(
         vector,
-        draw(st.sampled_from([2, 4, 8, 16])),
+        draw(st.sampled_from([n for n in (2, 4, 8, 16) if n <= lanes])),
         row,
         draw(st.integers(1, min(most, 9))),
         share,
         span=draw(st.sampled_from([0, 16, 48])) if columns else 0,
-        parts=draw(st.sampled_from([1, 1, 2, 3, 7])),
-        parallel=draw(st.sampled_from([None, *outputs, *reductions])),
+        parts=parts,
+        parallel=cut if parts > 1 else draw(st.sampled_from(whole)),
+        pack=not columns and bool(spread(problem, vector)) and draw(st.booleans()),
     )
     assume(illegal(problem, plan, host_core()) is None)
     return plan
@@ -113,7 +123,7 @@ def test_every_schedule_equals_the_reference(data: st.DataObject) -> None:
     statement, shapes = data.draw(st.sampled_from(KINDS))
     agg = data.draw(st.sampled_from("+++<>"))
     sizes = {name: data.draw(st.sampled_from(EDGES)) for name in "MK"}
-    sizes["B"] = data.draw(st.integers(1, 5))
+    sizes["B"], sizes["C"] = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 3))
     dtype = data.draw(st.sampled_from(["f4", "f4", "f4", "f8", "i4", "i1", "f2"]))
     text = function_text(statement.format(agg), data.draw(st.sampled_from(EPILOGUES)), shapes)
     arrays = {
@@ -190,6 +200,16 @@ def chosen(text: str, **shapes: tuple[int, ...]) -> str:
             {"A": (1024, 1024), "X": (2, 1024)},
             "stream i=4 j=16, share m, 8 parts of i",
         ),
+        (
+            "Y[m, j : P, N] = +(X[i, j] * A[m, i])",
+            {"A": (1024, 1024), "X": (1024, 2)},
+            "stream m=8 i=16, share j, pack, parallel m",
+        ),
+        (
+            "R[a, b : P, N] = +(X[t, b] * A[a, t])",
+            {"A": (512, 100_000), "X": (100_000, 4)},
+            "stream a=6 t=16, share b, pack, 16 parts of t",
+        ),
         ("S[] = +(A[i, j])", {"A": (2048, 2048)}, "stream -=1 i.j=16, 16 parts of i.j"),
     ],
 )
@@ -220,3 +240,24 @@ def test_a_column_sum_has_one_pass_over_its_rows() -> None:
     assert not any(
         isinstance(s, For) and s.kind is LoopKind.VECTOR for s in statements(kernel.body)
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "schedule", "reason"),
+    [
+        ("Y[i : M] = +(A[i, k] * X[k])", ((64, 64), 64), "stream i=4 k=8, pack", "consecutively"),
+        ("Y[j : N] = +(A[i, j] * X[i])", ((64, 64), 64), "stream i=4 j=8, pack", "where it lies"),
+        (
+            "Y[i, j : M, N] = +(A[i, k] * X[k, j]), k < 60, i + k < 90",
+            ((64, 64), (64, 2)),
+            "stream i=4 k=8, share j, pack",
+            "constraint",
+        ),
+    ],
+)
+def test_what_cannot_be_copied_is_refused(
+    text: str, shapes: tuple[tuple[int, ...], ...], schedule: str, reason: str
+) -> None:
+    arrays = [np.ones(shape, np.float32) for shape in shapes]
+    with pytest.raises(tilec.TilecError, match=reason):
+        tilec.function(text).compile(*arrays, schedule=schedule)

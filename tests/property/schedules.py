@@ -87,6 +87,7 @@ def _streams(draw: st.DrawFn, chosen: Streamed) -> Streamed:
         rows=1 if chosen.row is None else draw(st.sampled_from([chosen.rows, 1, 2, 4])),
         span=draw(st.sampled_from([chosen.span, 0, 64])),
         parallel=draw(st.sampled_from([chosen.parallel, None])),
+        pack=draw(st.booleans()),
     )
 
 

@@ -21,7 +21,7 @@ def chosen(core: Core, *sizes: int) -> Tiled:
         assert isinstance(plan, Tiled)
         found.append(plan)
 
-    lower_program(made, core=core, decide=note)
+    lower_program(made, core=core, decide=note, disable=("stream",))
     return found[0]
 
 

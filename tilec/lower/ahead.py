@@ -20,7 +20,7 @@ from tilec.lower.groups import Group, groups
 from tilec.lower.loops import Target
 from tilec.lower.pieces import Piece, pieces_of
 from tilec.lower.recognise import recognise
-from tilec.lower.streams import is_streamed
+from tilec.lower.rival import Stream, streamed
 from tilec.lower.translate import Place, contiguous
 from tilec.records import dataclass
 from tilec.schedule import model
@@ -111,8 +111,10 @@ def _pack(
     if found is None:
         return None
     piece, merged, target = found
-    if stream and wanted is None and is_streamed(merged, target, core, workspace_bytes):
-        return None
+    if stream and wanted is None:
+        found = streamed(merged, target, core, workspace_bytes, ahead=True)
+        if isinstance(found, Stream):
+            return None
     problem = recognise(merged, target)
     if isinstance(problem, str):
         return None

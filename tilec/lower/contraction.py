@@ -16,6 +16,7 @@ from tilec.lower.pieces import Piece, cut_alone
 from tilec.lower.plan import choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.registers import RegisterTile
+from tilec.lower.rival import Stream, streamed
 from tilec.lower.split import TASK, split
 from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
@@ -24,7 +25,6 @@ from tilec.lower.transpose import TransposeWriter, transposition
 from tilec.lower.work import Lowering, finish, most_lanes
 from tilec.schedule import model, stream
 from tilec.schedule.legal import illegal
-from tilec.schedule.reduction import Reduction
 from tilec.schedule.values import Loops, Plan, Streamed, Tiled
 from tilec.schedule.winograd import WinogradPlan
 from tilec.tensor.ir import Aggregation, Contraction, Map
@@ -187,23 +187,31 @@ def _stream(
     wanted = wanted_for(work.schedule, name)
     if not isinstance(wanted, Streamed | None) or node.name in work.panels:
         return None
-    problem: Reduction | str = "there are no streams without vectors, or when switched off"
+    found: Stream | str = "there are no streams without vectors, or when switched off"
     if work.core.vector_bytes and not work.disable & {"stream", "vectorise"}:
-        problem = "several pieces write the output"
-        if len(flats) == 1:
-            problem = reduction(flats[0], target)
-    plan: Streamed | str = problem if isinstance(problem, str) else "there is no schedule"
-    if not isinstance(problem, str):
-        limit = work.workspace_bytes
-        if wanted is None:
-            plan = stream.choose(problem, work.core, limit)
-        else:
-            plan = stream.illegal(problem, wanted, work.core, limit) or wanted
-    if isinstance(plan, str) or isinstance(problem, str):
-        refuse(name, wanted, str(plan))
+        found = "several pieces write the output"
+        if len(flats) == 1 and wanted is None:
+            tiles = "tile" not in work.disable
+            found = streamed(flats[0], target, work.core, work.workspace_bytes, tiles=tiles)
+        elif len(flats) == 1 and wanted is not None:
+            found = _wanted_stream(work, flats[0], target, wanted)
+    if isinstance(found, str):
+        refuse(name, wanted, found)
         return None
-    work.decide(Decision(name, problem, plan, flops_of(flats)))
-    return StreamWriter(problem, plan, flats[0], target, flat_places(work.places)).body()
+    work.decide(Decision(name, found.problem, found.plan, flops_of(flats)))
+    places = flat_places(work.places)
+    return StreamWriter(found.problem, found.plan, flats[0], target, places).body()
+
+
+def _wanted_stream(
+    work: Lowering, flat: FlatPiece, target: Target, wanted: Streamed
+) -> Stream | str:
+    """The stream that a caller asks for, or the reason why it cannot be followed."""
+    problem = reduction(flat, target)
+    if isinstance(problem, str):
+        return problem
+    why = stream.illegal(problem, wanted, work.core, work.workspace_bytes)
+    return why or Stream(problem, wanted)
 
 
 def _tile(

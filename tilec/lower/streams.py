@@ -36,6 +36,7 @@ from tilec.kernel.ir import (
 )
 from tilec.lower import plan as plain
 from tilec.lower import special
+from tilec.lower.copies import Copies, Cut
 from tilec.lower.flatten import FlatPiece, offsets
 from tilec.lower.loops import (
     CASCADE_BLOCK,
@@ -47,14 +48,14 @@ from tilec.lower.loops import (
     place_constraints,
 )
 from tilec.lower.pieces import Part
+from tilec.lower.square import folded
 from tilec.lower.translate import RESULT, Place, convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.reduction import Access, Reduction
-from tilec.schedule.stream import accumulators, choose
+from tilec.schedule.stream import accumulators
 from tilec.schedule.values import Streamed
-from tilec.target.core import Core
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, form_of
 from tilec.tensor.ir import Aggregation
@@ -62,6 +63,9 @@ from tilec.tensor.scalar import Apply as ScalarApply
 from tilec.tensor.scalar import Read, reads, walk
 
 PART = ".part"
+
+MIN_TOGETHER = 4
+"""Sums whose lanes are combined together, at least: two take as long as one after the other."""
 
 _ZERO = build.const(0)
 
@@ -104,14 +108,6 @@ def reduction(flat: FlatPiece, target: Target) -> Reduction | str:
     )
 
 
-def is_streamed(flat: FlatPiece, target: Target, core: Core, workspace_bytes: int) -> bool:
-    """Whether the cost model makes a stream of a piece."""
-    problem = reduction(flat, target)
-    if isinstance(problem, str):
-        return False
-    return isinstance(choose(problem, core, workspace_bytes), Streamed)
-
-
 @dataclass(slots=True)
 class StreamWriter:
     """Writes one kernel; gathers the buffers that it uses."""
@@ -125,11 +121,22 @@ class StreamWriter:
     partial: Buffer | None = None
     number: Expr = _ZERO
     ranges: dict[str, tuple[Expr, int]] = field(default_factory=dict[str, tuple[Expr, int]])
+    copies: Copies = field(init=False)
+
+    def __post_init__(self) -> None:
+        part = self.flat.piece.parts[0]
+        self.copies = Copies.none(part.body)
+        if self.plan.pack:
+            loops = (*self.problem.axes, *self.problem.reductions)
+            self.copies = Copies.of(part.body, loops, self.plan.vector, self._cut())
+        for buffer in self.copies.buffers:
+            self.places = {**self.places, buffer.name: Place(buffer, (1,))}
+            self.locals.append(buffer)
 
     def body(self) -> special.Body:
         """The statements."""
         plan = self.plan
-        stmts = self._outputs() if plan.parts == 1 else self._in_parts()
+        stmts = self._in_parts() if plan.parts > 1 else [*self._copied(), *self._outputs()]
         scratch = () if self.partial is None else (self.partial,)
         return special.Body(tuple(stmts), tuple(self.locals), (str(plan),), plan.lanes, scratch)
 
@@ -137,13 +144,10 @@ class StreamWriter:
 
     def _in_parts(self) -> list[Stmt]:
         """All parts of the reduction into a buffer, whose values are then combined in order."""
-        cut = self.problem.axis(self.plan.parallel or "")
-        unit = 1
-        if cut.name == self.plan.row:
-            unit = self.plan.rows
-        elif cut.name == self.plan.vector:
-            unit = self._width
-        size = -(-cut.extent // (self.plan.parts * unit)) * unit
+        cut = self._cut()
+        assert cut is not None
+        size = cut.size
+        cut = cut.axis
         count = -(-cut.extent // size)
         outputs = prod(axis.extent for axis in self.problem.axes)
         kind = VType(self._total)
@@ -154,10 +158,26 @@ class StreamWriter:
             self.ranges[cut.name] = (start, iterations)
             is_last = isinstance(start, Const)  # or the only one
             self.number = build.const(count - 1) if is_last else build.var(f"{PART}.block")
-            return self._outputs()
+            return [*self._copied(), *self._outputs()]
 
         stmts = _blocks(PART, cut.low, cut.extent, size, part, LoopKind.PARALLEL)
         return [*stmts, *self._combined_parts(outputs, count)]
+
+    def _cut(self) -> Cut | None:
+        """The loop that is cut into parts, and the iterations of one; None without parts."""
+        if self.plan.parts == 1:
+            return None
+        axis = self.problem.axis(self.plan.parallel or "")
+        unit = 1
+        if axis.name == self.plan.row:
+            unit = self.plan.rows
+        elif axis.name == self.plan.vector:
+            unit = self._width
+        return Cut(axis, -(-axis.extent // (self.plan.parts * unit)) * unit)
+
+    def _copied(self) -> list[Stmt]:
+        """The copies of what does not lie consecutively, of this part if there are parts."""
+        return self.copies.stmts(self.places, self.ranges)
 
     def _combined_parts(self, outputs: int, count: int) -> list[Stmt]:
         """The second, short reduction."""
@@ -239,11 +259,34 @@ class StreamWriter:
             inner.append(_set(held, Apply(op, (_get(held), value), VType(held.type.dtype))))
         stmts: list[Stmt] = [_set(held, self._identity(held.type)) for held in totals]
         stmts += self._reduced(order, inner, cut, list(zip(parts, totals, strict=True)))
-        for at, (point, held) in enumerate(zip(points, totals, strict=True)):
-            result = Var(f".dot{at}", VType(held.type.dtype))
-            stmts.append(Let(result, Fold(op, _get(held), result.type)))
-            stmts.append(self._stored(result, point))
+        results = self._folded(stmts, totals, op)
+        for at, (point, result) in enumerate(zip(points, results, strict=True)):
+            named = Var(f".dot{at}", result.type)
+            stmts.append(Let(named, result))
+            stmts.append(self._stored(named, point))
         return stmts
+
+    def _folded(self, stmts: list[Stmt], sums: Sequence[Buffer], op: str) -> list[Expr]:
+        """The lanes of each sum combined; many sums are combined together."""
+        results: list[Expr] = []
+        lanes, dtype = sums[0].type.lanes, sums[0].type.dtype
+        while len(results) < len(sums):
+            first, left = len(results), len(sums) - len(results)
+            count = min(lanes, 1 << left.bit_length() - 1)
+            if count < MIN_TOGETHER:
+                results.append(Fold(op, _get(sums[first]), VType(dtype)))
+                continue
+            together = folded(
+                [_get(held) for held in sums[first : first + count]], op, f".fold{first}."
+            )
+            name = f".dots{first}"
+            held = Buffer(name, VType(dtype), lanes, scope=Scope.CACHE, writable=True)
+            if held not in self.locals:
+                self.locals.append(held)
+            stmts += [*together.stmts, Store(name, _ZERO, together.rows[0])]
+            step = lanes // count
+            results += [Load(name, build.const(n * step), VType(dtype)) for n in range(count)]
+        return results
 
     def _cascade(self, order: list[Axis]) -> tuple[int, int]:
         """Depth of the loop that is cut into blocks of additions, and its iterations per block."""
@@ -396,7 +439,7 @@ class StreamWriter:
 
     @property
     def _value(self) -> Expr:
-        return translate(self.flat.piece.parts[0].body, self.places)
+        return self.copies.value(self.places, self.ranges)
 
     def _identity(self, kind: VType) -> Expr:
         return identity(self.target.agg, kind)

@@ -7,6 +7,7 @@ the bytes that come from wherever the operands lie, whichever is longest.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from tilec.records import dataclass
 from tilec.schedule.legal import WORKSPACE_BYTES
@@ -18,8 +19,8 @@ from tilec.tensor.forms import Axis
 ACCUMULATORS = 8
 """Independent sums of a dot product: FMA takes 4 cycles, and two can begin in each."""
 
-MOST_USES = 4
-"""Times that an element may be used. From five rows on, a tile of registers is faster."""
+MOST_USES = 8
+"""Times that an element may be used: then sums of three rows still fit into the registers."""
 
 WIDE = 4
 """Registers that the sums of fewer columns fit into: there a step of plain loops keeps them."""
@@ -27,11 +28,17 @@ WIDE = 4
 MIN_BYTES = 8 << 10
 """Operands below this size are as fast in plain loops, whose code is shorter."""
 
+COLUMN_ROWS = 4
+"""Rows that are added to sums of columns at once, at least: fewer load and store them too often."""
+
 MIN_ROWS = 16
 """Rows from which on sums that stay in the first cache are faster than sums in registers."""
 
 SPAN_BYTES = 16 << 10
 """Sums kept at hand: half of a first cache of 32 KiB, and runs of four pages."""
+
+SIDE_BY_SIDE = ((4, 1.0), (2, 1.05), (0, 1.2))
+"""How much longer reading takes for at least so many rows side by side."""
 
 PARALLEL_SECONDS = 3e-6
 """Time from which on a second thread pays: a fork and join of threads that still look for work
@@ -49,6 +56,10 @@ as long as reading three rows."""
 
 PART_BYTES = 32 << 10
 """Bytes that a piece of a reduction reads, at least."""
+
+COPY_CYCLES = (0.6, 1.2)
+"""One element of an operand that is copied to lie consecutively, up to eight elements apart (they
+are read by vectors and shuffled) and beyond."""
 
 MOST_ROWS = 32
 """Values that are added to each other before they are added to a total (see ``lower/loops.py``)."""
@@ -90,7 +101,9 @@ def candidates(
     for axis in (*problem.axes, *problem.reductions):
         if axis is share or not _is_run(problem, axis, big, core):
             continue
+        pack = bool(spread(problem, axis.name))
         for plan in _plans(problem, core, axis, share):
+            plan = replace(plan, pack=pack)
             plan = _divided(problem, core, plan)
             why = illegal(problem, plan, core, workspace_bytes)
             if why is None:
@@ -106,7 +119,6 @@ def seconds(problem: Reduction, core: Core, plan: Streamed) -> float:
     extent = problem.axis(plan.vector).extent
     vectors = -(-extent // plan.lanes) * (problem.points / max(1, extent))
     group = plan.rows * shares
-    names = [plan.row] * plan.rows + [plan.share] * shares
     loads = 0.0
     for access in problem.reads:
         if access.moves(plan.vector):
@@ -123,10 +135,17 @@ def seconds(problem: Reduction, core: Core, plan: Streamed) -> float:
         width = plan.lanes * accumulators(plan.rows * shares)
         chain = core.fma_latency / (group * width / plan.lanes)
         busy = max(busy, chain) + (0.15 if problem.cascades else 0)
-        ends = outputs * 5 + outputs / group * 3 * core.fma_latency
-    compute = (vectors * busy + ends) / (core.gigahertz * 1e9)
-    streams = 1.0 if len(set(names)) and plan.rows >= 4 else 1.2
-    return max(compute, streams * problem.bytes / _rate(problem, core))
+        ends = outputs * (5 if group == 1 else 3) + outputs / group * 3 * core.fma_latency
+    compute = (vectors * busy + ends + _copying(problem, plan)) / (core.gigahertz * 1e9)
+    slower = next(factor for rows, factor in SIDE_BY_SIDE if plan.rows >= rows)
+    return max(compute, slower * reading(problem, core) + _again(problem, core, plan))
+
+
+def reading(problem: Reduction, core: Core) -> float:
+    """Seconds in which one thread reads all operands from where they lie between two calls."""
+    size = problem.bytes
+    level = next((name for name, held in core.levels if size <= held), "memory")
+    return size / core.bandwidth(level, 1)
 
 
 def cost(problem: Reduction, core: Core, plan: Streamed) -> float:
@@ -139,12 +158,20 @@ def scratch_bytes(problem: Reduction, plan: Streamed, core: Core) -> int:
     item = 8 if problem.cascades else problem.lane_bytes
     outputs = problem.points // _steps(problem)
     if plan.parts > 1:
-        return plan.parts * outputs * item
+        copies = -(-_copied_bytes(problem, plan) // plan.parts) * core.threads
+        return plan.parts * outputs * item + copies
+    if plan.pack:
+        return _copied_bytes(problem, plan)
     if not problem.is_output(plan.vector):
         return 0
     span = plan.span or problem.axis(plan.vector).extent
     threads = 1 if plan.parallel is None else core.threads
     return span * _shares(problem, plan) * item * threads
+
+
+def spread(problem: Reduction, vector: str) -> tuple[Access, ...]:
+    """The operands whose elements along a loop do not lie side by side."""
+    return tuple(each for each in problem.reads if abs(each.form.coefficient(vector)) > 1)
 
 
 def accumulators(sums: int) -> int:
@@ -162,6 +189,7 @@ def illegal(
     return (
         _illegal_loops(problem, plan)
         or _illegal_sizes(problem, plan, core)
+        or _illegal_copies(problem, plan)
         or _illegal_constraints(problem, plan)
         or _illegal_division(problem, plan)
         or _illegal_workspace(problem, plan, core, workspace_bytes)
@@ -178,9 +206,9 @@ def _is_run(problem: Reduction, axis: Axis, big: Access, core: Core) -> bool:
         -1,
     ):
         return False
-    if problem.is_output(name) and problem.store.coefficient(name) not in (1, -1):
-        return False
-    return all(access.form.coefficient(name) in (0, 1, -1) for access in problem.reads)
+    if not problem.is_output(name):
+        return not problem.constraints or not spread(problem, name)
+    return problem.store.coefficient(name) in (1, -1) and not spread(problem, name)
 
 
 def _plans(problem: Reduction, core: Core, vector: Axis, share: Axis | None) -> list[Streamed]:
@@ -194,18 +222,18 @@ def _plans(problem: Reduction, core: Core, vector: Axis, share: Axis | None) -> 
             for axis in problem.axes
             if axis is not share and axis.extent > 1 and problem.big.moves(axis.name)
         ]
-        most = max(1, core.registers // 4 // shares)
+        most = core.registers // 4 if shares == 1 else core.registers * 3 // 4 // shares
         plans = [
             Streamed(vector.name, lanes, row.name, count, name)
             for row in rows
-            for count in (8, 4, 2)
+            for count in (8, 6, 4, 3, 2)
             if count <= min(most, row.extent)
         ]
         return [*plans, Streamed(vector.name, lanes, None, 1, name)]
     sums = 8 if problem.cascades else 4
     span = SPAN_BYTES // sums // lanes * lanes
     count = core.registers // 4 * (2 if problem.cascades else 1)
-    count = max(2, count // shares)
+    count = max(COLUMN_ROWS, count // shares)
     return [
         Streamed(
             vector.name,
@@ -237,11 +265,15 @@ def _divided(problem: Reduction, core: Core, plan: Streamed) -> Streamed:
         row = problem.axis(plan.row or plan.vector)
         parts = min(PARTS, row.extent // PART_ROWS, problem.bytes // PART_BYTES)
         return replace(plan, parts=parts, parallel=row.name) if parts > 1 else plan
-    if plan.row is not None and _tasks(problem, plan.row, plan.rows) >= TASKS:
+    shared = _shared_bytes(problem)
+    near = shared <= core.l2_bytes // 2
+    if plan.row is not None and _tasks(problem, plan.row, plan.rows) >= TASKS and near:
         return replace(plan, parallel=plan.row)
     cut = max(problem.reductions, key=lambda axis: axis.extent)
     width = plan.lanes * ACCUMULATORS if cut.name == plan.vector else 1
-    parts = min(PARTS, cut.extent // (2 * width), problem.bytes // PART_BYTES)
+    # What all rows share is read again for each of them: a part of it stays in the second level.
+    most = max(PARTS, -(-shared // (core.l2_bytes // 4)))
+    parts = min(most, cut.extent // (2 * width), problem.bytes // PART_BYTES)
     return replace(plan, parts=parts, parallel=cut.name) if parts > 1 else plan
 
 
@@ -273,11 +305,40 @@ def _shares(problem: Reduction, plan: Streamed) -> int:
     return 1 if plan.share is None else problem.axis(plan.share).extent
 
 
-def _rate(problem: Reduction, core: Core) -> float:
-    """Bytes per second that one thread reads from where the operands lie between two calls."""
-    size = problem.bytes
-    level = next((name for name, held in core.levels if size <= held), "memory")
-    return core.bandwidth(level, 1)
+def _copied_bytes(problem: Reduction, plan: Streamed) -> int:
+    """Bytes of the copies of all operands that are copied."""
+    if not plan.pack:
+        return 0
+    loops = (*problem.axes, *problem.reductions)
+    return sum(
+        access.bytes * prod(axis.extent for axis in loops if access.moves(axis.name))
+        for access in spread(problem, plan.vector)
+    )
+
+
+def _copying(problem: Reduction, plan: Streamed) -> float:
+    """Cycles of making the copies."""
+    return sum(
+        problem.elements(access) * COPY_CYCLES[abs(access.form.coefficient(plan.vector)) > 8]
+        for access in (spread(problem, plan.vector) if plan.pack else ())
+    )
+
+
+def _shared_bytes(problem: Reduction) -> int:
+    """Bytes of all operands but the largest one."""
+    return problem.bytes - problem.elements(problem.big) * problem.big.bytes
+
+
+def _again(problem: Reduction, core: Core, plan: Streamed) -> float:
+    """Seconds of reading again, for each block of rows, what the second level does not hold."""
+    if plan.row is None:
+        blocks = prod(axis.extent for axis in problem.axes if axis.name != plan.share)
+    else:
+        blocks = _tasks(problem, plan.row, plan.rows)
+    shared = _shared_bytes(problem)
+    if problem.is_output(plan.vector) or shared // plan.parts <= core.l2_bytes // 2:
+        return 0.0
+    return (blocks - 1) * shared / core.bandwidth("L3", 1)
 
 
 def _illegal_loops(problem: Reduction, plan: Streamed) -> str | None:
@@ -317,6 +378,18 @@ def _illegal_sizes(problem: Reduction, plan: Streamed, core: Core) -> str | None
         return f"a span is of an output loop, and {plan.vector} is one of the reduction"
     if plan.span < 0 or plan.span % plan.lanes:
         return f"a span of {plan.span} is no multiple of {plan.lanes} lanes"
+    return None
+
+
+def _illegal_copies(problem: Reduction, plan: Streamed) -> str | None:
+    if not plan.pack:
+        return None
+    if problem.is_output(plan.vector):
+        return f"sums along {plan.vector} are added to what is read where it lies"
+    if not spread(problem, plan.vector):
+        return f"all operands lie consecutively along {plan.vector}, so nothing is packed"
+    if problem.constraints:
+        return "a constraint leaves points out, so what is there to be packed is not known"
     return None
 
 

@@ -24,6 +24,7 @@ _TASKS: Final = re.compile(rf"(\d+) tasks over ({_NAME})")
 _STREAM: Final = re.compile(rf"stream ({_NAME}|-)=(\d+) ({_NAME})=(\d+)")
 _SHARE: Final = re.compile(rf"share ({_NAME})")
 _SPAN: Final = re.compile(r"span (\d+)")
+_COPIED: Final = "pack"
 _PARTS: Final = re.compile(rf"(\d+) parts of ({_NAME})")
 _TURN: Final = re.compile(rf"turn ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
@@ -32,7 +33,7 @@ _TILED_HELP: Final = (
     "a tile is written like 'tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j'"
 )
 _STREAM_HELP: Final = (
-    "a stream is written like 'stream i=8 k=16, parallel i', "
+    "a stream is written like 'stream i=8 k=16, share j, pack, parallel i', "
     "or 'stream k=8 i=16, span 4096, 8 parts of k'"
 )
 _PLAIN_HELP: Final = "loops are written like 'vector j=16, parallel i', or 'scalar'"
@@ -112,6 +113,7 @@ class Streamed:
         parts: Pieces of the reduction that are summed apart, and then together.
         parallel: Loop that is divided among threads; None for one thread. It is the one of the
             reduction that is cut when there are several parts.
+        pack: Copy the operands first that do not lie consecutively along ``vector``.
     """
 
     vector: str
@@ -122,11 +124,14 @@ class Streamed:
     span: int = 0
     parts: int = 1
     parallel: str | None = None
+    pack: bool = False
 
     def __str__(self) -> str:
         texts = [f"stream {self.row or '-'}={self.rows} {self.vector}={self.lanes}"]
         if self.share is not None:
             texts.append(f"share {self.share}")
+        if self.pack:
+            texts.append(_COPIED)
         if self.span:
             texts.append(f"span {self.span}")
         if self.parallel is not None:
@@ -338,6 +343,8 @@ def _parse_streamed(text: str) -> Streamed:
         added: dict[str, Any]
         if match := _SHARE.fullmatch(part):
             added = {"share": match.group(1)}
+        elif part == _COPIED:
+            added = {"pack": True}
         elif match := _SPAN.fullmatch(part):
             added = {"span": int(match.group(1))}
         elif match := _PARTS.fullmatch(part):
