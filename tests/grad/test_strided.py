@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,9 @@ from tests.lower.texts import program
 from tilec.kernel.ir import Apply, For, If, Kernel, Load, Stmt, Store, Var
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import expressions, statements
-from tilec.schedule import model
+from tilec.schedule import blocks, model
+from tilec.schedule.product import Product
+from tilec.schedule.values import Tiled
 from tilec.target.core import Core
 
 BATCH, CHANNELS = 4, (4, 8)
@@ -20,24 +24,42 @@ BATCH, CHANNELS = 4, (4, 8)
 CORE = Core(vector_bytes=16)
 
 
-@pytest.mark.parametrize("disable", [(), ("tile", "stream")])
+@pytest.mark.parametrize(
+    ("disable", "core"),
+    [((), CORE), ((), replace(CORE, l2_bytes=512)), (("tile", "stream"), CORE)],
+    ids=["whole", "passes", "loops"],
+)
 @pytest.mark.parametrize(
     ("stride", "dilation", "pad"),
     [(1, 1, 1), (2, 1, 1), (2, 1, 0), (3, 1, 1), (3, 2, 2), (2, 2, 2), (2, 3, 3), (4, 1, 1)],
 )
 def test_what_gradients_of_convolutions_visit(
-    stride: int, dilation: int, pad: int, disable: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    stride: int,
+    dilation: int,
+    pad: int,
+    disable: tuple[str, ...],
+    core: Core,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(model, "MIN_WORK", 1)
+    monkeypatch.setattr(blocks, "STEPS", (12,))
+    if core is not CORE:
+        monkeypatch.setattr(model, "summing", wants_passes)
     f, shapes = convolution(stride, dilation, pad)
     ones = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
     points = int(f(ones["X"], ones["K"], target="reference").sum())
     made = program(tilec.grad(f).source, **shapes)
-    kernels = lower_program(made, core=CORE, disable=disable).kernels
+    kernels = lower_program(made, core=core, disable=disable).kernels
+    in_passes = any("reduce block" in line for kernel in kernels for line in kernel.header)
+    assert in_passes == (core is not CORE)
     assert all(guards(kernel) == [] for kernel in kernels)
     # What a residue class of DX becomes may be a kernel of its own.
     by_gradient = [[k for k in kernels if k.name.startswith(n)] for n in ("main_DX", "main_DK")]
     assert [sum(map(visited, each)) for each in by_gradient] == [points, points]
+
+
+def wants_passes(problem: Product, core: Core, plan: Tiled) -> float:
+    return 0.0 if plan.reduce_loop is None else -1e9
 
 
 def convolution(

@@ -16,7 +16,7 @@ from tests.lower.test_contractions import arrays_shape, by_points
 from tilec.dtypes import F64
 from tilec.kernel.verify import verify
 from tilec.lower.pipeline import lower_program
-from tilec.schedule import model
+from tilec.schedule import blocks, model
 from tilec.target.core import Core
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, Input, Output, Program, TensorType
@@ -36,6 +36,7 @@ def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "MIN_WORK", 1)
     monkeypatch.setattr(model, "PARALLEL_CYCLES", 1)
     monkeypatch.setattr(model, "REDUCE_BLOCK", 3)
+    monkeypatch.setattr(blocks, "STEPS", (2, 5))
 
 
 @st.composite
@@ -96,13 +97,13 @@ def products(draw: st.DrawFn) -> Program:
 
 
 @settings(
-    max_examples=60,
+    max_examples=45,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
 @given(program=products(), seed=st.integers(0, 99))
 def test_tiled_product_equals_its_definition(program: Program, seed: int) -> None:
-    """With short and with long vectors."""
+    """With short and with long vectors, in one pass and in several."""
     random = np.random.default_rng(seed)
     arrays = {
         value.name: random.integers(-4, 5, size=arrays_shape(value.type)).astype(float)
@@ -113,8 +114,8 @@ def test_tiled_product_equals_its_definition(program: Program, seed: int) -> Non
     expected = by_points(node, program.types(), arrays)
     assume(expected is not None)
     flat = {name: array.reshape(-1) for name, array in arrays.items()}
-    for vector_bytes in (16, 64):
-        module = lower_program(program, core=Core(vector_bytes=vector_bytes))
+    for core in (Core(vector_bytes=16), Core(vector_bytes=64), Core(vector_bytes=16, l2_bytes=512)):
+        module = lower_program(program, core=core)
         verify(module)
         (result,) = run_module(module, flat)
         np.testing.assert_array_equal(result.reshape(expected.shape), expected)

@@ -75,6 +75,7 @@ def _tiles(draw: st.DrawFn, chosen: KernelSchedule, names: list[str]) -> Tiled:
         tasks=1 if parallel is None else draw(st.integers(1, 5)),
         parallel=parallel,
         turn=turn,
+        reduce_loop=draw(st.sampled_from([None, None, *names])),
     )
 
 

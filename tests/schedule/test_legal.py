@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tilec.kernel.ir import Scope
 from tilec.kernel.verify import verify
 from tilec.lower.decide import Decision
 from tilec.lower.pipeline import lower_program
-from tilec.schedule import model
+from tilec.schedule import blocks, model
 from tilec.schedule.footprint import scratch_bytes
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
@@ -39,6 +40,7 @@ def cases(draw: st.DrawFn) -> tuple[Program, Tiled]:
     others = [name for name in outputs if name != vector]
     row = draw(st.sampled_from([*others, *others, None]))
     parallel = draw(st.sampled_from([*outputs, None]))
+    reductions = [name for name in node.indices if name not in outputs]
     pack_row = row is not None and draw(st.integers(0, 3)) == 0
     plan = Tiled(
         vector,
@@ -54,6 +56,7 @@ def cases(draw: st.DrawFn) -> tuple[Program, Tiled]:
         tasks=1 if parallel is None else draw(st.integers(1, 4)),
         parallel=parallel,
         turn=draw(st.sampled_from([None, None, None, *outputs])),
+        reduce_loop=draw(st.sampled_from([None, *reductions])),
     )
     return program, plan
 
@@ -110,7 +113,8 @@ def test_the_model_proposes_legal_schedules_only(program: Program, limit: int) -
             continue
         problem = decision.problem
         assert isinstance(problem, Product)
-        options, _ = model.candidates(problem, CORE, False, limit)
+        small = replace(CORE, l2_bytes=2048)  # operands exceed it, so that passes are proposed
+        options, _ = model.candidates(problem, small, False, limit)
         for each in options:
             assert illegal(problem, each.plan, CORE, workspace_bytes=limit) is None
             assert scratch_bytes(problem, each.plan, CORE.threads) <= limit
@@ -122,4 +126,5 @@ def _small() -> Any:  # pyright: ignore[reportUnusedFunction]
         patch.setattr(model, "MIN_WORK", 1)
         patch.setattr(model, "PARALLEL_CYCLES", 1)
         patch.setattr(model, "REDUCE_BLOCK", 3)
+        patch.setattr(blocks, "STEPS", (2, 5))
         yield

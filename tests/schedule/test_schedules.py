@@ -42,6 +42,7 @@ def matrices() -> tuple[Array, Array]:
         "tile i=5 j=2x4, pack j, reduce block 7, panel block 3, 2 tasks over j",
         "tile i=5 j=2x4, pack j, panel block 2, 3 tasks over i",
         "tile i=5 j=1x2, pack i, reduce block 50, 2 tasks over i",
+        "tile i=5 j=1x2, reduce block 50 of k",
         "tile -=1 j=3x4",
         "vector j=4",
         "vector k=4 reduction, parallel i",
@@ -126,9 +127,13 @@ def test_other_programs(text: str, schedule: str, reason: str) -> None:
     assert reason in caught.value.message
 
 
-def test_constraints_forbid_packed_rows_and_blocks() -> None:
+def test_constraints_on_rows_forbid_to_pack_them_and_to_cut_their_reductions() -> None:
     specs = Spec((9, 9, 8)), Spec((3, 3, 8, 32))
-    for part, reason in [("pack w", "cannot be packed"), ("reduce block 4", "cannot be cut")]:
+    for part, reason in [
+        ("pack w", "cannot be packed"),
+        ("reduce block 1 of s", "couples w with a reduction loop that is cut"),
+        ("reduce block 1 of d", "there is no reduction loop d; the reduction loops are r, s, c"),
+    ]:
         with pytest.raises(ScheduleError, match=reason):
             schedule_of(CONV, *specs, schedule=f"tile w=3 d=1x16, {part}")
 

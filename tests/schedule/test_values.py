@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,8 @@ def test_text() -> None:
     text = "tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j"
     assert str(tile) == text
     assert parse_kernel(text) == tile
+    cut = replace(tile, reduce_block=4, reduce_loop="k.x")
+    assert parse_kernel(str(cut)) == parse_kernel(text.replace("384", "4 of k.x")) == cut
     split = parse_kernel("vector k=16 reduction, parallel .task; scalar")
     assert split == Loops((Plan("k", 16, True, ".task"), Plan(None, 1)))
     assert Loops.of((Plan(None, 1), Plan(None, 1))) == Loops((Plan(None, 1),))

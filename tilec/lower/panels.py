@@ -11,6 +11,7 @@ unwritten, because no tile reads them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from math import prod
 from typing import TypeAlias
 
@@ -55,39 +56,68 @@ class Steps:
 
     Attributes:
         axes: Reduction loops, outermost first.
-        block: Iterations of the innermost loop per pass; its whole extent when it is not cut.
+        sizes: Iterations of each in one pass; the whole extent of those that are not cut.
     """
 
     axes: tuple[Axis, ...]
-    block: int
+    sizes: tuple[int, ...]
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the innermost loop runs in blocks (from the variable ``block``)."""
-        return self.block < self.axes[-1].extent
+    def cut(self) -> tuple[tuple[Axis, Expr, int], ...]:
+        """The loops that run in blocks, where those begin, and their sizes."""
+        return tuple(
+            (axis, build.var(f"{axis.name}.block"), size)
+            for axis, size in zip(self.axes, self.sizes, strict=True)
+            if size < axis.extent
+        )
 
     @property
     def count(self) -> int:
         """Most steps of one pass: the length of a panel."""
-        return prod(a.extent for a in self.axes[:-1]) * self.block
+        return prod(self.sizes)
 
-    def range(self, axis: Axis) -> Bounds:
-        """Bounds of a reduction loop within the pass."""
-        if axis is not self.axes[-1] or not self.is_cut:
-            return build.const(axis.low), build.const(axis.high)
-        start = build.var(".block")
-        return start, build.minimum(
-            build.add(start, build.const(self.block)), build.const(axis.high)
+    def passes(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """The loops over blocks around what is done in one pass."""
+        for axis, _, size in reversed(self.cut):
+            low, high = build.const(axis.low), build.const(axis.high)
+            body = (For(f"{axis.name}.block", low, high, body, step=size),)
+        return body
+
+    def is_first(self) -> Expr:
+        """Whether a pass is the first one."""
+        begins = (
+            build.compare("cmp_eq", start, build.const(axis.low)) for axis, start, _ in self.cut
         )
+        return reduce(build.both, begins)
+
+    def is_last(self) -> Expr:
+        """Whether a pass is the last one."""
+        ends = (
+            build.compare("cmp_ge", start, build.const(axis.high - size))
+            for axis, start, size in self.cut
+        )
+        return reduce(build.both, ends)
+
+    def range(self, axis: Axis, narrowed: Mapping[str, Bounds] | None = None) -> Bounds:
+        """Bounds of a reduction loop within the pass; ``narrowed`` bound some of them, too."""
+        low, high = build.const(axis.low), build.const(axis.high)
+        first, last = (narrowed or {}).get(axis.name, (low, high))
+        for each, start, size in self.cut:
+            if each == axis:
+                stop = build.add(start, build.const(size))
+                stop = stop if axis.extent % size == 0 else build.minimum(stop, high)
+                first = start if first == low else build.maximum(first, start)
+                last = stop if last == high else build.minimum(last, stop)
+        return first, last
 
     def position(self) -> Expr:
         """Number of the step at the current values of the loop variables."""
         total: Expr = _ZERO
+        starts = {axis.name: start for axis, start, _ in self.cut}
         for depth, axis in enumerate(self.axes):
-            inner = prod(a.extent for a in self.axes[depth + 1 : -1])
-            inner *= self.block if depth < len(self.axes) - 1 else 1
-            start = build.var(".block") if depth == len(self.axes) - 1 and self.is_cut else None
-            value = build.sub(build.var(axis.name), start or build.const(axis.low))
+            start = starts.get(axis.name, build.const(axis.low))
+            value = build.sub(build.var(axis.name), start)
+            inner = prod(self.sizes[depth + 1 :])
             total = build.add(total, build.mul(value, build.const(inner)))
         return total
 
@@ -108,7 +138,7 @@ class Steps:
             narrowed: Bounds of some loops.
         """
         axis = self.axes[-1]
-        low, high = narrowed.get(axis.name, self.range(axis))
+        low, high = self.range(axis, narrowed)
         if axis.extent <= STRIP:
             body = lanes(For(axis.name, low, high, (copy,), kind=LoopKind.VECTOR))
         else:
@@ -122,7 +152,7 @@ class Steps:
         self, axes: tuple[Axis, ...], body: tuple[Stmt, ...], narrowed: Mapping[str, Bounds]
     ) -> tuple[Stmt, ...]:
         for axis in reversed(axes):
-            low, high = narrowed.get(axis.name, self.range(axis))
+            low, high = self.range(axis, narrowed)
             body = (For(axis.name, low, high, body),)
         return body
 

@@ -41,6 +41,7 @@ from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
+from tilec.schedule.footprint import inside
 from tilec.schedule.legal import square_loop
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
@@ -128,8 +129,7 @@ class RegisterTile:
         self.turn = None
         if plan.turn is not None:
             self.turn = Turn(axes[plan.turn], plan.turn == plan.row, plan.lanes)
-        inner = problem.reductions[-1].extent
-        self.steps = Steps(problem.reductions, min(plan.reduce_block or inner, inner))
+        self.steps = Steps(problem.reductions, tuple(inside(problem, plan).values()))
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
         own = [f for f in problem.constraints if not any(f.coefficient(name) for name in still)]
         self.panels = Packer(
@@ -177,14 +177,10 @@ class RegisterTile:
             result = self._finished(value, tile, r, j, mask)
             finished.append(Store(self.output.name, at, result, step, mask))
         begin, ends = zeros, finished
-        if self.steps.is_cut:
-            axis, block = self.steps.axes[-1], build.var(".block")
-            opening = build.compare("cmp_eq", block, build.const(axis.low))
-            begin = [If(opening, tuple(zeros), tuple(olds))]
+        if self.steps.cut:
+            begin = [If(self.steps.is_first(), tuple(zeros), tuple(olds))]
             if partial != finished:
-                last = build.const(axis.high - self.steps.block)
-                closing = build.compare("cmp_ge", block, last)
-                ends = [If(closing, tuple(finished), tuple(partial))]
+                ends = [If(self.steps.is_last(), tuple(finished), tuple(partial))]
         slot: Expr = _ZERO
         if self.plan.ahead:
             slot = build.var(".panel")
@@ -353,10 +349,7 @@ class RegisterTile:
             first, stop = map(build.const, (between or {}).get(axis.name, (axis.low, axis.high)))
             low = build.maximum(substitute(low, known), first)
             high = build.minimum(substitute(high, known), stop)
-            if self.steps.is_cut and axis is self.steps.axes[-1]:
-                begin, end = self.steps.range(axis)
-                low = begin if low == build.const(axis.low) else build.maximum(low, begin)
-                high = end if high == build.const(axis.high) else build.minimum(high, end)
+            low, high = self.steps.range(axis, {axis.name: (low, high)})
             body = [For(axis.name, low, high, tuple(body))]
         for guard in hoisted:
             body = [If(substitute(guard, known), tuple(body))]
@@ -410,7 +403,15 @@ class RegisterTile:
         """What packs the rows of the tiles of a run."""
         strided = self.still.steps(self.row.name) != (1,)
         problem = self.problem
-        return Packer(".rows", run.size, self.steps, problem.dtype, self.places, (), strided)
+        return Packer(
+            ".rows",
+            run.size,
+            self.steps,
+            problem.dtype,
+            self.places,
+            problem.constraints,
+            row_major=strided,
+        )
 
     def scratch(self, name: str, elems: int) -> None:
         """Ask for a scratch buffer of at least some size."""

@@ -198,12 +198,8 @@ class TileWriter:
         return list(self.steps.loops(tuple(copies)))
 
     def _blocks(self, stmts: list[Stmt]) -> list[Stmt]:
-        """The loop over blocks of the reduction, if it is cut."""
-        if not self.steps.is_cut:
-            return stmts
-        axis = self.steps.axes[-1]
-        low, high = build.const(axis.low), build.const(axis.high)
-        return [For(".block", low, high, tuple(stmts), step=self.steps.block)]
+        """The loops over blocks of the reduction, if it is cut."""
+        return list(self.steps.passes(tuple(stmts)))
 
     def _over_panels(self, panels: tuple[Expr, Expr], inner: Inner) -> list[Stmt]:
         """The loop over panels; the last, narrower one is written apart."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tilec.records import dataclass
 from tilec.schedule import model, stream
-from tilec.schedule.footprint import scratch_bytes
+from tilec.schedule.footprint import passes, scratch_bytes
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.roofs import Nest, Roof, instruction_roofs, stream_roofs, tile_roofs
@@ -250,8 +250,7 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
     # Of a tile, the vectors come from the next level; its rows are read once per panel.
     vectors = others * tiles * steps * extents[plan.vector] * dtype
     rows = others * panels * steps * high * dtype
-    passes = -(-problem.reductions[-1].extent // plan.reduce_block) if plan.reduce_block else 1
-    results = outputs * problem.stored.bytes * (2 * passes - 1)
+    results = outputs * problem.stored.bytes * (2 * passes(problem, plan) - 1)
     packing = 2 * steps * extents[plan.vector] * dtype if plan.pack_vector and not plan.ahead else 0
     packing += 2 * steps * high * dtype if plan.pack_row else 0
     return max(compulsory, min(vectors, rows) + min(rows, compulsory) + results + packing)

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
+from tilec.tensor.forms import Form
 
 LINE_BYTES = 64
+
+
+def inside(problem: Product, plan: Tiled) -> dict[str, int]:
+    """Iterations of each reduction loop in one pass."""
+    sizes = {axis.name: axis.extent for axis in problem.reductions}
+    if not plan.reduce_block:
+        return sizes
+    cut = plan.reduce_loop or problem.reductions[-1].name
+    for axis in problem.reductions if plan.reduce_loop else ():
+        if axis.name == cut:
+            break
+        sizes[axis.name] = 1
+    sizes[cut] = min(plan.reduce_block, sizes[cut])
+    return sizes
+
+
+def passes(problem: Product, plan: Tiled) -> int:
+    """Passes over the outputs, in each of which a part of the reduction is added to them."""
+    sizes = inside(problem, plan)
+    return prod(-(-axis.extent // sizes[axis.name]) for axis in problem.reductions)
+
+
+def span(problem: Product, form: Form, sizes: Mapping[str, int]) -> int:
+    """Elements from the first to the last that are read, with some loops of other sizes."""
+    extents = {axis.name: axis.extent for axis in (*problem.axes, *problem.reductions)}
+    extents.update(sizes)
+    reach = 1 + sum(abs(factor) * (extents[name] - 1) for name, factor in form.terms)
+    return min(reach, prod(extents[name] for name, _ in form.terms))
 
 
 def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
     """Bytes of packed copies of all threads, each of which has its own."""
     dtype = problem.dtype.bytes
-    inner = problem.reductions[-1].extent
-    steps = prod(axis.extent for axis in problem.reductions[:-1])
-    steps *= min(plan.reduce_block or inner, inner)
+    steps = prod(inside(problem, plan).values())
     extents = {axis.name: axis.extent for axis in problem.axes}
     width = plan.lanes * plan.vectors
     total = 0

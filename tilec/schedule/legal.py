@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from tilec.schedule.footprint import scratch_bytes
+from tilec.schedule.footprint import inside, scratch_bytes
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
@@ -138,8 +138,8 @@ def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
         return "there is no row loop to pack"
     if plan.pack_row and still.moves(plan.vector):
         return f"rows along {plan.row} differ along {plan.vector}, so that they cannot be packed"
-    if plan.pack_row and problem.constraints:
-        return f"rows along {plan.row} cannot be packed where constraints leave points out"
+    if plan.pack_row and any(form.coefficient(plan.row or "") for form in problem.constraints):
+        return f"rows along {plan.row} cannot be packed where constraints leave some of them out"
     return None
 
 
@@ -155,11 +155,18 @@ def _illegal_blocks(problem: Product, plan: Tiled) -> str | None:
         if reason is not None:
             return reason
     if not plan.reduce_block:
-        return None
+        return f"{plan.reduce_loop} is cut into blocks of no size" if plan.reduce_loop else None
     if plan.ahead:
         return "panels that are made ahead hold all steps: there is no reduce block"
-    if problem.constraints:
-        return "a reduction with constraints cannot be cut into blocks"
+    loops = [axis.name for axis in problem.reductions]
+    if plan.reduce_loop is not None and plan.reduce_loop not in loops:
+        known = ", ".join(loops)
+        return f"there is no reduction loop {plan.reduce_loop}; the reduction loops are {known}"
+    sizes = inside(problem, plan)
+    cut = [axis.name for axis in problem.reductions if sizes[axis.name] < axis.extent]
+    for form in problem.constraints:
+        if form.coefficient(plan.row or "") and any(map(form.coefficient, cut)):
+            return f"a constraint couples {plan.row} with a reduction loop that is cut"
     if problem.stored != problem.dtype:
         return (
             f"partial sums are {problem.dtype.name}, but the output holds {problem.stored.name}: "
@@ -193,16 +200,16 @@ def copies_vectors(problem: Product, vector: str, row: str | None) -> bool:
 def square_loop(problem: Product, plan: Tiled) -> Axis | None:
     """The reduction loop along which packing reads vectors, to turn squares of them about."""
     moving, _ = problem.split(plan.vector, plan.row)
-    inner = problem.reductions[-1]
     if (
         problem.constraints
-        or 0 < plan.reduce_block < inner.extent
         or not isinstance(moving.body, Read)
         or moving.body.dtype != problem.dtype
         or moving.steps(plan.vector) == (1,)
     ):
         return None
-    long = [axis for axis in problem.reductions if axis.extent >= plan.lanes]
+    sizes = inside(problem, plan)
+    whole = [axis for axis in problem.reductions if sizes[axis.name] == axis.extent]
+    long = [axis for axis in whole if axis.extent >= plan.lanes]
     return next((axis for axis in long if moving.steps(axis.name) == (1,)), None)
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from math import gcd, log2, prod
 
 from tilec.records import dataclass
+from tilec.schedule.blocks import blocked, summing
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
@@ -150,13 +151,14 @@ def candidates(
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
                 if scratch_bytes(problem, plan, core.threads) > workspace_bytes:
                     plan = replace(plan, pack_row=False, row_block=0)
-                why = illegal_sizes(
-                    problem, plan, core, ahead=ahead, workspace_bytes=workspace_bytes
-                )
-                if why is not None:
-                    reason = why
-                    continue
-                found.append(Candidate(plan, cycles(problem, core, plan)))
+                for each in (plan, *blocked(problem, core, plan)):
+                    why = illegal_sizes(
+                        problem, each, core, ahead=ahead, workspace_bytes=workspace_bytes
+                    )
+                    if why is None:
+                        found.append(Candidate(each, cycles(problem, core, each)))
+                    else:
+                        reason = why
     return found, reason
 
 
@@ -169,7 +171,7 @@ def cycles(problem: Product, core: Core, plan: Tiled) -> float:
     work = _cycles(
         problem, core, *pair, still, plan.lanes, plan.turn, fetch, plan.rows, plan.vectors
     )
-    return work + traffic(problem, core, plan)
+    return work + traffic(problem, core, plan) + summing(problem, core, plan)
 
 
 def _tiles(core: Core) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import prod
 
 from tilec.records import dataclass
+from tilec.schedule.footprint import passes
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
@@ -137,14 +138,13 @@ def tile_roofs(problem: Product, plan: Tiled, core: Core, hertz: float) -> list[
     width, high = plan.lanes * plan.vectors, 1 if plan.row is None else extents[plan.row]
     others = prod(extents.values()) // (extents[plan.vector] * high)
     tiles = others * -(-extents[plan.vector] // width) * -(-high // plan.rows)
-    passes = -(-problem.reductions[-1].extent // plan.reduce_block) if plan.reduce_block else 1
     registers = plan.rows * plan.vectors
     cycles = {
         "compute": tiles * steps * registers / core.fma_per_cycle,
         "load": tiles
-        * (steps * (plan.rows + plan.vectors) + registers * (passes - 1))
+        * (steps * (plan.rows + plan.vectors) + registers * (passes(problem, plan) - 1))
         / core.loads_per_cycle,
-        "store": tiles * registers * passes,
+        "store": tiles * registers * passes(problem, plan),
     }
     return [Roof(name, count / hertz) for name, count in cycles.items()]
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Protocol, TypeVar
 
 from tilec.records import dataclass
 from tilec.schedule import model, stream
+from tilec.schedule.footprint import inside
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
@@ -103,17 +105,20 @@ class Tiles:
         if plan.pack_row:
             yield replace(plan, pack_row=False, row_block=0)
             return
-        steps = plan.reduce_block or self.problem.reductions[-1].extent
+        steps = prod(inside(self.problem, plan).values())
         room = self.core.l2_bytes // 2 // max(1, steps * self.problem.dtype.bytes)
         block = max(plan.rows, room // plan.rows * plan.rows)
         yield replace(plan, pack_row=True, row_block=block, panel_block=0)
 
     def _blocks(self, plan: Tiled) -> Iterable[Tiled]:
-        inner = self.problem.reductions[-1].extent
+        loops = {axis.name: axis.extent for axis in self.problem.reductions}
+        inner = loops[plan.reduce_loop or self.problem.reductions[-1].name]
         passes = -(-inner // plan.reduce_block) if plan.reduce_block else 1
+        if plan.reduce_block:
+            yield replace(plan, reduce_block=0, reduce_loop=None)
         for count in sorted({1, passes - 1, passes + 1, passes // 2, 2 * passes, 3 * passes}):
             if 1 <= count <= inner:
-                yield replace(plan, reduce_block=0 if count == 1 else -(-inner // count))
+                yield replace(plan, reduce_block=-(-inner // count))
         if plan.pack_row:
             block = plan.row_block or self._extent(plan.row)
             for size in (block // 2, 2 * block):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import prod
 
-from tilec.schedule.footprint import LINE_BYTES
+from tilec.schedule.footprint import LINE_BYTES, inside, passes, span
 from tilec.schedule.legal import square_loop
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled
@@ -84,8 +84,7 @@ def _spilled(problem: Product, core: Core, plan: Tiled) -> float:
     squares are turned, sixteen rows of the source pass through the second level beside the panel:
     7680 x 4 x 2560 lost half of its speed with panels of 0.6 of L2, and nothing with 0.16.
     """
-    *outer, inner = (axis.extent for axis in problem.reductions)
-    steps = prod(outer) * (plan.reduce_block or inner)
+    steps = prod(inside(problem, plan).values())
     width = plan.lanes * plan.vectors * max(1, plan.panel_block)
     room = core.l2_bytes if square_loop(problem, plan) is None else core.l2_bytes // 4
     if steps * width * problem.dtype.bytes <= room:
@@ -133,26 +132,29 @@ def _rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
     if plan.pack_row:
         return _packed_rows(problem, core, plan, form)
     size, own = problem.dtype.bytes, abs(form.coefficient(plan.row))
-    steps = 1
+    sizes, steps = inside(problem, plan), 1
     for axis in problem.reductions:
         step = abs(form.coefficient(axis.name))
         if 0 < step * size < LINE_BYTES:
             return 0.0  # rows are read in order, and a prefetcher follows
         if not own or step % own or step >= own * plan.rows:  # else rows overlap along a window
-            steps *= axis.extent
+            steps *= sizes[axis.name]
     lines = steps * max(1.0, plan.rows * min(LINE_BYTES, own * size) / LINE_BYTES)
-    moved = [a for a in (*problem.axes, *problem.reductions) if form.coefficient(a.name)]
-    if prod(axis.extent for axis in moved) * size > FAR_CACHES * core.l2_bytes:
+    first = 0.0
+    if span(problem, form, sizes) * size > FAR_CACHES * core.l2_bytes:
         each = 2 * _FAR
     elif lines * LINE_BYTES <= core.l1_bytes // 2:
-        return 0.0
+        each = 0.0
     else:
         each = _NEAR
     extents = {axis.name: axis.extent for axis in problem.axes}
     panels = -(-extents[plan.vector] // (plan.lanes * plan.vectors))
     tiles = panels * -(-extents[plan.row] // plan.rows)
     others = prod(extents.values()) // (extents[plan.vector] * extents[plan.row])
-    return lines * each * tiles * others
+    elems = span(problem, form, {})
+    if each < 2 * _FAR and elems * size > FAR_CACHES * core.l2_bytes:
+        first = panels * elems * size / LINE_BYTES * 2 * _FAR  # a block comes from afar once
+    return first + lines * each * tiles * others * passes(problem, plan)
 
 
 def _packed_rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
@@ -167,7 +169,8 @@ def _packed_rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float
     else:
         each, run = _LANE, 1
     line = LINE_BYTES // problem.dtype.bytes
-    if run and elems * problem.dtype.bytes > FAR_CACHES * core.l2_bytes:
-        each += _FAR * min(1.0, 2 * line / run) / min(run, line)
+    own, fetched = span(problem, form, {}), 0.0
+    if run and own * problem.dtype.bytes > FAR_CACHES * core.l2_bytes:
+        fetched = own * _FAR * min(1.0, 2 * line / run) / min(run, line)
     shared = plan.parallel is not None and not form.coefficient(plan.parallel)
-    return elems * each * (plan.tasks if shared else 1)
+    return (elems * each + fetched) * (plan.tasks if shared else 1)

@@ -17,7 +17,7 @@ SCHEDULE_LINE: Final = "schedule: "
 _NAME: Final = r"[A-Za-z_.][\w.']*"
 _TILE: Final = re.compile(rf"tile ({_NAME}|-)=(\d+) ({_NAME})=(\d+)x(\d+)")
 _PACK: Final = re.compile(rf"pack ({_NAME}(?:,{_NAME})?)( ahead)?")
-_REDUCE: Final = re.compile(r"reduce block (\d+)")
+_REDUCE: Final = re.compile(rf"reduce block (\d+)(?: of ({_NAME}))?")
 _ROWS: Final = re.compile(r"row block (\d+)")
 _PANELS: Final = re.compile(r"panel block (\d+)")
 _TASKS: Final = re.compile(rf"(\d+) tasks over ({_NAME})")
@@ -51,7 +51,7 @@ class Tiled:
         vectors: Registers along ``vector``; a tile is ``rows`` x ``vectors * lanes`` elements.
         pack_vector: Copy the operand along ``vector`` into contiguous panels.
         pack_row: Copy the other operand into contiguous panels.
-        reduce_block: Iterations of the innermost reduction loop per pass; 0 takes all at once.
+        reduce_block: Iterations of a reduction loop per pass; 0 takes all at once.
         row_block: Rows whose packed panels are kept at hand (in L2); 0 takes all.
         panel_block: Panels that are packed together, row by row; 0 packs each on its own.
         tasks: Independent pieces of the loop ``parallel``, one or more per thread.
@@ -59,6 +59,8 @@ class Tiled:
         ahead: The panels of the vector operand, a constant, exist before the call.
         turn: Output loop of unit stride along which results are stored by vectors, out of scratch
             memory; None stores them along ``vector``.
+        reduce_loop: The reduction loop that is cut, with a pass for each iteration of the loops
+            around it; None cuts the innermost one, with the others inside of each pass.
     """
 
     vector: str
@@ -75,6 +77,7 @@ class Tiled:
     parallel: str | None = None
     ahead: bool = False
     turn: str | None = None
+    reduce_loop: str | None = None
 
     def __str__(self) -> str:
         parts = [f"tile {self.row or '-'}={self.rows} {self.vector}={self.vectors}x{self.lanes}"]
@@ -82,7 +85,8 @@ class Tiled:
             kept = [self.vector] * self.pack_vector + [str(self.row)] * self.pack_row
             parts.append(f"pack {','.join(kept)}" + (" ahead" if self.ahead else ""))
         if self.reduce_block:
-            parts.append(f"reduce block {self.reduce_block}")
+            of = "" if self.reduce_loop is None else f" of {self.reduce_loop}"
+            parts.append(f"reduce block {self.reduce_block}{of}")
         if self.row_block:
             parts.append(f"row block {self.row_block}")
         if self.panel_block:
@@ -315,7 +319,7 @@ def _add_part(values: dict[str, Any], part: str) -> None:
         added = {"pack_vector": values["vector"] in names, "pack_row": values["row"] in names}
         added["ahead"] = match.group(2) is not None
     elif match := _REDUCE.fullmatch(part):
-        added = {"reduce_block": int(match.group(1))}
+        added = {"reduce_block": int(match.group(1)), "reduce_loop": match.group(2)}
     elif match := _ROWS.fullmatch(part):
         added = {"row_block": int(match.group(1))}
     elif match := _PANELS.fullmatch(part):
