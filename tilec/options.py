@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import field, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from tilec.errors import ArgumentError
 from tilec.records import dataclass
@@ -60,6 +60,8 @@ class Environment:
         debug: ``TILEC_DEBUG`` is set and not 0: compiler tracebacks are kept, IRs verified.
         cache: ``TILEC_CACHE``: folder of the disk cache, or ``off``; None for the user's default.
         cache_bytes: ``TILEC_CACHE_BYTES``: bound of the disk cache.
+        pool_bytes: ``TILEC_POOL_BYTES``: memory of large results that waits to be used again, at
+            most; 0 gives all of it back to the system.
         tuned: ``TILEC_TUNED`` is not 0: what the tuner found on this machine is used.
         no_color: ``NO_COLOR`` is set and not empty: the command line writes without colours.
     """
@@ -69,6 +71,7 @@ class Environment:
     debug: bool = False
     cache: str | None = None
     cache_bytes: int = 1 << 30
+    pool_bytes: int = 256 << 20
     tuned: bool = True
     no_color: bool = False
 
@@ -97,6 +100,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         debug=source.get("TILEC_DEBUG", "0") not in ("", "0"),
         cache=source.get("TILEC_CACHE") or None,
         cache_bytes=_positive("TILEC_CACHE_BYTES", source.get("TILEC_CACHE_BYTES") or str(1 << 30)),
+        pool_bytes=_whole("TILEC_POOL_BYTES", source.get("TILEC_POOL_BYTES") or str(256 << 20)),
         tuned=source.get("TILEC_TUNED", "1") != "0",
         no_color=bool(source.get("NO_COLOR")),
     )
@@ -110,9 +114,20 @@ def default_cache_folder(variables: Mapping[str, str] | None = None) -> Path:
 
 
 def _positive(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise ArgumentError(
-            f"{name} is {text!r}, which is not a positive integer",
-            help=f"unset {name}, or set it to a number such as 2",
-        )
+    number = _whole(name, text, "a positive")
+    if number == 0:
+        _refuse(name, text, "a positive")
+    return number
+
+
+def _whole(name: str, text: str, kind: str = "a non-negative") -> int:
+    if not text.isascii() or not text.isdigit():
+        _refuse(name, text, kind)
     return int(text)
+
+
+def _refuse(name: str, text: str, kind: str) -> NoReturn:
+    raise ArgumentError(
+        f"{name} is {text!r}, which is not {kind} integer",
+        help=f"unset {name}, or set it to a number such as 2",
+    )

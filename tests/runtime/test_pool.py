@@ -7,10 +7,13 @@ from threading import Thread
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 import tilec
+from tilec.errors import ArgumentError
+from tilec.options import read_environment
 from tilec.runtime.arrays import Array, allocate
-from tilec.runtime.pool import FROM_BYTES, Pool
+from tilec.runtime.pool import FROM_BYTES, Pool, results
 
 SHAPE = (512, 1024)
 
@@ -64,6 +67,21 @@ def test_no_more_is_kept_than_allowed() -> None:
     assert sum(memory.nbytes for memory in pool.waiting) == 80
     assert pool.lease(40) is not None
     assert sum(memory.nbytes for memory in pool.waiting) == 80
+
+
+def test_the_environment_sets_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILEC_POOL_BYTES", "0")
+    results.cache_clear()
+    try:
+        array = fresh()
+        del array
+        gc.collect()
+        assert not results().waiting
+    finally:
+        results.cache_clear()
+    monkeypatch.setenv("TILEC_POOL_BYTES", "-1")
+    with pytest.raises(ArgumentError, match="'-1', which is not a non-negative integer"):
+        read_environment()
 
 
 def test_threads() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tilec.dtypes import ALL, BF16, BOOL, DType, Kind
 from tilec.errors import ArgumentError, TargetError, TileTypeError
-from tilec.runtime.pool import FROM_BYTES, RESULTS
+from tilec.runtime.pool import FROM_BYTES, results
 from tilec.runtime.spec import Number, Spec, number_dtype
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
@@ -124,7 +124,7 @@ def allocate(shape: tuple[int, ...], dtype: NumpyDType) -> Array:
         memory = np.empty(size + _ALIGNMENT, np.uint8)
         skip = -addresses_of([cast("Array", memory)])[0] % _ALIGNMENT
         return np.ndarray(shape, dtype, memory, skip)
-    lease = RESULTS.lease(size + _ALIGNMENT)
+    lease = results().lease(size + _ALIGNMENT)
     return np.ndarray(shape, dtype, lease, -ctypes.addressof(lease) % _ALIGNMENT)
 
 

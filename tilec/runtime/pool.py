@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tilec.options import read_environment
 from tilec.records import dataclass
 
 Bytes = npt.NDArray[np.uint8]
@@ -23,19 +24,16 @@ Bytes = npt.NDArray[np.uint8]
 FROM_BYTES: Final = 1 << 20
 """Smaller results come from the heap, which has its own ways to use pages again."""
 
-KEPT_BYTES: Final = 256 << 20
-"""Memory that waits to be used again, at most; what is beyond goes back to the system."""
-
 
 @dataclass(slots=True)
 class Pool:
-    """Memory that waits to be used again, oldest first.
+    """Memory that waits to be used again, oldest first; beyond ``kept_bytes`` it is given back.
 
     Leases end on any thread, even in the middle of another call here, so that no lock may be held:
     what is in the queue is taken out before it is looked at.
     """
 
-    kept_bytes: int = KEPT_BYTES
+    kept_bytes: int
     waiting: deque[Bytes] = field(default_factory=deque[Bytes])
 
     def lease(self, size: int) -> Any:
@@ -78,5 +76,7 @@ def _lease_type(size: int) -> Any:
     return type("Lease", (ctypes.c_ubyte * size,), {"__del__": give_back})
 
 
-RESULTS: Final = Pool()
-"""Of the results of all functions."""
+@lru_cache(maxsize=1)
+def results() -> Pool:
+    """The pool of the results of all functions, with the limit that the environment sets."""
+    return Pool(read_environment().pool_bytes)
