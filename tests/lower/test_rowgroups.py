@@ -8,7 +8,8 @@ from tests.lower.texts import program
 from tilec.kernel.ir import Prefetch, Scope
 from tilec.lower.groups import groups
 from tilec.lower.pipeline import lower_program
-from tilec.lower.rowgroups import RowGroup, nodes_of, row_groups
+from tilec.lower.rowgroups import row_groups
+from tilec.lower.units import RowGroup, nodes_of
 from tilec.lower.walk import statements
 from tilec.target.core import Core
 

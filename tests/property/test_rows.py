@@ -49,11 +49,11 @@ def chains(draw: st.DrawFn) -> str:
 
 def results(function: tilec.Function, arrays: list[Array], target: str) -> list[Array]:
     found: Any = function(*arrays, target=target)
-    return list(map(np.asarray, _tuple(found)))
+    return list(map(np.asarray, as_tuple(found)))
 
 
-def _tuple(found: Any) -> tuple[Array, ...]:
-    # A single result comes by itself.
+def as_tuple(found: Any) -> tuple[Array, ...]:
+    """The results of a call; a single one comes by itself."""
     return cast("tuple[Array, ...]", found) if isinstance(found, tuple) else (found,)
 
 
@@ -188,6 +188,6 @@ def test_statistics_of_columns(rows: int) -> None:
         np.testing.assert_allclose(s, exact.sum((0, 1)), rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(t, array.max((0, 1)))
         serial: Any = function(array, num_threads=1)
-        for one, other in zip((v, s, t), _tuple(serial), strict=True):
+        for one, other in zip((v, s, t), as_tuple(serial), strict=True):
             np.testing.assert_array_equal(one, np.asarray(other))
     assert len(function.compile(x).kernels) == 1

@@ -25,6 +25,7 @@ from tilec.lower.transpose import TransposeWriter, transposition
 from tilec.lower.work import Lowering, finish, most_lanes
 from tilec.schedule import model, stream
 from tilec.schedule.legal import illegal
+from tilec.schedule.product import Product
 from tilec.schedule.values import Loops, Plan, Streamed, Tiled
 from tilec.schedule.winograd import WinogradPlan
 from tilec.tensor.ir import Aggregation, Contraction, Map
@@ -45,18 +46,10 @@ def lower_loops(
     node = group.node
     if not isinstance(node, Contraction | Map):
         raise InternalError(f"{node.name} is written by loops of its own")
-    agg = node.agg if isinstance(node, Contraction) else Aggregation.ASSIGN
     default = None
     if isinstance(node, Contraction) and node.default is not None:
         default = work.places[node.default]
-    after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
-    target = Target(
-        agg,
-        node.body.dtype,
-        node.type.dtype,
-        output.buffer,
-        None if default is None else default.buffer,
-    )
+    after, target = epilogue_of(group), target_of_node(node, output, default)
 
     def flat_of(piece: Piece) -> FlatPiece:
         flat = flatten(piece, work.places, output, default, after)
@@ -71,6 +64,22 @@ def lower_loops(
                 _lower_flats(work, group, [flat], target, node, f"{name}.{number}")
             return
     _lower_flats(work, group, list(map(flat_of, pieces)), target, node, name)
+
+
+def epilogue_of(group: Group) -> Epilogue | None:
+    """What is applied to each element before it is stored."""
+    return None if group.epilogue is None else Epilogue(group.epilogue, group.node.name)
+
+
+def target_of_node(node: Contraction | Map, output: Place, default: Place | None) -> Target:
+    """Where and how the results of a node are stored."""
+    return Target(
+        node.agg if isinstance(node, Contraction) else Aggregation.ASSIGN,
+        node.body.dtype,
+        node.type.dtype,
+        output.buffer,
+        None if default is None else default.buffer,
+    )
 
 
 def _is_tiled(work: Lowering, flat: FlatPiece, target: Target) -> bool:
@@ -229,8 +238,7 @@ def _tile(
     problem = recognise(flats[0], target) if reason is None else reason
     if isinstance(problem, str):
         return refuse(name, wanted, problem)
-    panels = work.panels.get(contraction)
-    ahead, limit = panels is not None, work.workspace_bytes
+    ahead, limit = contraction in work.panels, work.workspace_bytes
     if wanted is None:
         plan = model.choose(problem, work.core, ahead=ahead, workspace_bytes=limit)
     else:
@@ -239,7 +247,14 @@ def _tile(
     if isinstance(plan, str):
         return refuse(name, wanted, plan)
     work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
-    places = flat_places(work.places)
+    return tile_body(work, problem, plan, target, contraction)
+
+
+def tile_body(
+    work: Lowering, problem: Product, plan: Tiled, target: Target, contraction: str
+) -> special.Body:
+    """A product around its register tile, with panels that were made ahead if there are any."""
+    places, panels = flat_places(work.places), work.panels.get(contraction)
     if panels is None:
         return TileWriter(RegisterTile(problem, plan, places, target.output)).body()
     ready = work.places[panels].buffer.name

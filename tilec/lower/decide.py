@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tilec.errors import ScheduleError
 from tilec.lower.flatten import FlatPiece
-from tilec.lower.rowgroups import Unit
+from tilec.lower.units import Unit
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.product import Product

@@ -168,10 +168,10 @@ def _without_units(part: Part) -> Part:
     if not units:
         return part
     axes = tuple(axis for axis in part.axes if axis.name not in units)
-    return _at_values(replace(part, axes=axes), units)
+    return at_values(replace(part, axes=axes), units)
 
 
-def _at_values(part: Part, values: dict[str, Affine]) -> Part:
+def at_values(part: Part, values: dict[str, Affine]) -> Part:
     """A part with loop variables replaced in all that is said about its points."""
     return Part(
         part.axes,
@@ -229,7 +229,7 @@ def _from_zero(piece: Piece, name: str, low: int) -> Piece:
     return Piece(
         tuple(Axis(name, 0, a.extent) if a.name == name else a for a in piece.axes),
         tuple(form.substitute(moved) for form in piece.output),
-        tuple(_at_values(part, moved) for part in piece.parts),
+        tuple(at_values(part, moved) for part in piece.parts),
         piece.covered,
     )
 

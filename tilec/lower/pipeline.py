@@ -9,22 +9,25 @@ from math import prod
 from tilec.errors import InternalError, ScheduleError
 from tilec.kernel.ir import Buffer, ConstantData, Module, VType
 from tilec.lower import sort, special
+from tilec.lower.blockgroups import block_groups
+from tilec.lower.blocks import BlockWriter, reblocked
 from tilec.lower.buffers import constant_bytes, input_places, tensor_bytes
 from tilec.lower.columns import ColumnWriter
 from tilec.lower.contraction import TRANSPOSE, lower_loops
-from tilec.lower.decide import Decide, Decision, check_names, kernel_name, operations_of, wanted_for
+from tilec.lower.decide import Decide, Decision, check_names, kernel_name, wanted_for
 from tilec.lower.defaults import placed_defaults
 from tilec.lower.flatten import Epilogue
 from tilec.lower.groups import Group, groups
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import pieces_of, pieces_of_map
-from tilec.lower.rowgroups import RowGroup, Unit, row_groups
-from tilec.lower.rows import RowWriter
+from tilec.lower.rowgroups import row_groups
+from tilec.lower.rows import RowWriter, flops_of_rows
 from tilec.lower.translate import Place, contiguous
+from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
 from tilec.lower.winograd import WinogradWriter
 from tilec.lower.work import NONTEMPORAL, Lowering, Observe, finish, most_lanes, target_of
 from tilec.schedule.legal import WORKSPACE_BYTES
-from tilec.schedule.values import Schedule
+from tilec.schedule.values import Blocked, Schedule
 from tilec.schedule.winograd import WinogradPlan, flops
 from tilec.target.core import Core
 from tilec.tensor.ir import (
@@ -45,10 +48,12 @@ from tilec.tensor.size import concrete
 from tilec.tensor.winograd import Winograd
 
 FUSE_ROWS = "fuse-rows"
+FUSE_BLOCKS = "fuse-blocks"
 
 PASSES = (
     "fuse",
     FUSE_ROWS,
+    FUSE_BLOCKS,
     "pack-ahead",
     "merge",
     "stream",
@@ -116,10 +121,11 @@ def lower_program(
         if name not in work.places:
             work.places[name] = target_of(work, node)
     for unit in _units(work, strides or {}, inside):
-        if isinstance(unit, RowGroup):
-            _lower_rows(work, unit)
-        elif not isinstance(unit.node, Constant) and unit.node.name not in inside:
-            _lower_group(work, unit)
+        for each in _blocks(work, unit) if isinstance(unit, BlockGroup) else (unit,):
+            if isinstance(each, RowGroup):
+                _lower_rows(work, each)
+            elif not isinstance(each.node, Constant) and each.node.name not in inside:
+                _lower_group(work, each)
     _copy_outputs(work, outputs)
     check_names(work.schedule, [kernel.name for kernel in work.kernels])
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
@@ -140,10 +146,13 @@ def _units(
 ) -> tuple[Unit, ...]:
     """What becomes a kernel each, in order; ``inside`` is part of a kernel already."""
     found = groups(work.program, fuse="fuse" not in work.disable)
-    if FUSE_ROWS in work.disable:
-        return found
     apart = frozenset((*inside, *work.winograd))
-    return row_groups(work.program, found, strides, work.core, apart)
+    rows: tuple[Single, ...] = found
+    if FUSE_ROWS not in work.disable:
+        rows = row_groups(work.program, found, strides, work.core, apart)
+    if FUSE_BLOCKS in work.disable:
+        return rows
+    return block_groups(work.program, rows, work.core, apart)
 
 
 def _outputs(work: Lowering) -> tuple[Buffer, ...]:
@@ -191,6 +200,26 @@ def _constant(work: Lowering, node: Constant) -> ConstantData:
     return ConstantData(buffer, constant_bytes(node.data, node.type.dtype))
 
 
+def _blocks(work: Lowering, group: BlockGroup) -> tuple[Single, ...]:
+    """Write a kernel that goes block by block; the units that are left, if there is none."""
+    names = [kernel_name(work.program, unit) for unit in group.units]
+    last = len(names) - 1
+    wanted = wanted_for(work.schedule, names[last])
+    if any(name in work.schedule for name in names[:last]) or not isinstance(
+        wanted, Blocked | None
+    ):
+        return group.units  # the schedule is one for kernels that are not put together
+    if wanted is not None:
+        group = reblocked(names[last], group, wanted)
+    writer = BlockWriter(group, work)
+    body = writer.body()
+    if body is None:
+        return group.units
+    work.decide(Decision(names[last], body.notes[0], None, writer.flops))
+    finish(work, group, body)
+    return ()
+
+
 def _lower_rows(work: Lowering, group: RowGroup) -> None:
     for member in group.members:
         if member.name in group.outputs:
@@ -207,9 +236,7 @@ def _lower_rows(work: Lowering, group: RowGroup) -> None:
         raise ScheduleError.illegal(
             name, wanted, f"{chosen}; leave it out, or pass disable=('{FUSE_ROWS}',)"
         )
-    points = prod(axis.extent for axis in (*group.rows, *group.columns))
-    operations = sum(operations_of(member.body) + 1 for member in group.members)
-    work.decide(Decision(name, body.notes[0], None, points * operations))
+    work.decide(Decision(name, body.notes[0], None, flops_of_rows(group)))
     finish(work, group, body)
 
 

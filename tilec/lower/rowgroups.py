@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from math import prod
 from typing import TypeAlias
 
 from tilec.lower.groups import Group
 from tilec.lower.plan import MIN_TASKS
 from tilec.lower.translate import contiguous
+from tilec.lower.units import Kind, Member, RowGroup, Single, nodes_of, ordered
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.target.core import Core
@@ -37,67 +37,8 @@ CHEAP_OPERATIONS = 2
 """Operations on an element that are repeated in each pass rather than kept in the row's buffer."""
 
 
-class Kind(Enum):
-    """What a member computes for one row."""
-
-    REDUCTION = "reduction"  # a number from all elements of the row
-    SCALAR = "scalar"  # a number from other numbers
-    ROW = "row"  # an element for each element
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node of a group, over the loops of the group."""
-
-    node: Contraction | Map
-    kind: Kind
-    body: Scalar
-
-    @property
-    def name(self) -> str:
-        """Name of its value."""
-        return self.node.name
-
-
-@dataclass(frozen=True, slots=True)
-class RowGroup:
-    """Nodes that become one kernel, row by row.
-
-    Attributes:
-        rows: Loops over the rows, which all members share.
-        columns: Loops over the elements of a row.
-        members: The nodes, operands before uses. Cheap maps have become part of their readers.
-        nodes: All nodes, those too that no member stands for any more.
-        outputs: Names of the values that something else needs.
-        saved_bytes: Traffic with memory that the nodes have on their own and the group has not.
-        is_standing: Whether elements are consecutive from row to row, and not in a row.
-    """
-
-    rows: tuple[Axis, ...]
-    columns: tuple[Axis, ...]
-    members: tuple[Member, ...]
-    nodes: tuple[Node, ...]
-    outputs: frozenset[str]
-    saved_bytes: int
-    is_standing: bool = False
-
-    @property
-    def result(self) -> Node:
-        """The last value that is stored."""
-        return next(node for node in reversed(self.nodes) if node.name in self.outputs)
-
-
-Unit: TypeAlias = "Group | RowGroup"
-
 _Frame: TypeAlias = tuple[tuple[Axis, ...], tuple[Axis, ...]]
 """Loops over rows, and over the elements of a row."""
-
-
-def nodes_of(unit: Unit) -> tuple[Node, ...]:
-    """The nodes of a kernel."""
-    if isinstance(unit, RowGroup):
-        return unit.nodes
-    return (unit.node,) if unit.epilogue is None else (unit.node, unit.epilogue)
 
 
 def row_groups(
@@ -106,7 +47,7 @@ def row_groups(
     strides: Mapping[str, tuple[int, ...]],
     core: Core,
     apart: frozenset[str] = frozenset(),
-) -> tuple[Unit, ...]:
+) -> tuple[Single, ...]:
     """The kernels of a program with those over common rows put together, in a legal order.
 
     Args:
@@ -116,7 +57,7 @@ def row_groups(
         core: Its caches bound what a group keeps of a row.
         apart: Nodes that have a kernel of another kind.
     """
-    found = list[Unit](units)
+    found = list[Single](units)
     for unit in units:
         frame = _frame(unit.node, program.types())
         if unit not in found or frame is None or not _is_free(unit, apart):
@@ -130,7 +71,7 @@ def row_groups(
         at = max(found.index(each) for each in chosen)
         found[at] = group
         found = [each for each in found if each not in chosen]
-    return tuple(found) if len(found) == len(units) else _ordered(found)
+    return tuple(found) if len(found) == len(units) else ordered(found)
 
 
 @dataclass(slots=True)
@@ -140,7 +81,7 @@ class _Search:
     program: Program
     types: Mapping[str, TensorType]
     frame: _Frame
-    units: list[Unit]
+    units: list[Single]
     apart: frozenset[str]
 
     def grow(self, seed: Group) -> list[Group]:
@@ -430,21 +371,3 @@ def _step(read: Read, strides: tuple[int, ...], axis: Axis) -> int:
     """By how much one iteration of a loop moves a read."""
     used = zip(read.access, strides, strict=True)
     return abs(sum(step for form, step in used if axis.name in form.indices))
-
-
-def _ordered(units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """The units so that operands come before uses; otherwise as they were."""
-    made = {node.name for unit in units for node in nodes_of(unit)}
-    waiting, done, result = list(units), set[str](), list[Unit]()
-    while waiting:
-        for unit in waiting:
-            own = {node.name for node in nodes_of(unit)}
-            needed = {name for node in nodes_of(unit) for name in operands(node)}
-            if (needed & made) - own <= done:
-                break
-        else:
-            raise AssertionError("kernels need each other in a circle")
-        waiting.remove(unit)
-        done |= own
-        result.append(unit)
-    return tuple(result)

@@ -35,11 +35,14 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower import special
+from tilec.lower.block import Block
+from tilec.lower.decide import operations_of
 from tilec.lower.flatten import merged_axis, moved_body, offset_of, offsets, run_together
 from tilec.lower.loops import CASCADE_BLOCK, CASCADE_POINTS, COMBINE, identity
 from tilec.lower.plan import MIN_TASKS, PARALLEL_CYCLES, WIDE
-from tilec.lower.rowgroups import Kind, Member, RowGroup, varies
+from tilec.lower.rowgroups import varies
 from tilec.lower.translate import Place, contiguous, convert, form_expr, translate
+from tilec.lower.units import Kind, Member, RowGroup
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.values import Loops, Plan
@@ -87,6 +90,7 @@ class RowWriter:
     lanes: int
     threads: bool
     ahead: bool = False
+    block: Block | None = None
     locals: list[Buffer] = field(default_factory=list[Buffer])
     steps: list[Step] = field(default_factory=list[Step])
     rows: list[Axis] = field(default_factory=list[Axis])
@@ -100,6 +104,8 @@ class RowWriter:
         passes = passes_of(self.group)
         self._place(passes)
         self._flatten(passes)
+        if self.block is not None:
+            self._cut(self.block)
         self.rows = self._merged(self.rows)
         self.columns = self._merged(self.columns)
 
@@ -184,6 +190,15 @@ class RowWriter:
                 rest = len(place.strides) - len(point)
                 step.store = offset_of(place.strides, (*point, *(Affine() for _ in range(rest))))
             self.steps.append(step)
+
+    def _cut(self, block: Block) -> None:
+        """Only the rows of a block."""
+        values = block.values(self.rows)
+        for step in self.steps:
+            step.body = block.body(step.body, values)
+            if step.store is not None:
+                step.store = block.store(step.name, step.store, values)
+        self.rows = list(block.axes(self.rows))
 
     def _merged(self, axes: list[Axis]) -> list[Axis]:
         """Loops that run together as one, where every offset allows it."""
@@ -384,6 +399,12 @@ def passes_of(group: RowGroup) -> dict[str, int]:
         if member.kind is Kind.ROW and users and member.name not in group.outputs:
             passes[member.name] = max(passes[member.name], min(users))
     return passes
+
+
+def flops_of_rows(group: RowGroup) -> int:
+    """Arithmetic operations of a group."""
+    points = prod(axis.extent for axis in (*group.rows, *group.columns))
+    return points * sum(operations_of(member.body) + 1 for member in group.members)
 
 
 def cycles_of(body: Scalar) -> float:

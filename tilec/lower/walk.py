@@ -151,3 +151,59 @@ _REBUILD = {
     "min": build.minimum,
     "max": build.maximum,
 }
+
+
+def renamed(body: tuple[Stmt, ...], names: Mapping[str, str]) -> tuple[Stmt, ...]:
+    """Statements with other names of buffers."""
+    if not names:
+        return body
+    return tuple(_renamed(stmt, names) for stmt in body)
+
+
+def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
+    match stmt:
+        case For():
+            return replace(
+                stmt,
+                start=_renamed_in(stmt.start, names),
+                stop=_renamed_in(stmt.stop, names),
+                body=renamed(stmt.body, names),
+            )
+        case If():
+            return If(
+                _renamed_in(stmt.condition, names),
+                renamed(stmt.then, names),
+                renamed(stmt.otherwise, names),
+            )
+        case Let():
+            return replace(stmt, value=_renamed_in(stmt.value, names))
+        case Prefetch():
+            return Prefetch(names.get(stmt.buffer, stmt.buffer), _renamed_in(stmt.index, names))
+        case Store():
+            mask = None if stmt.mask is None else _renamed_in(stmt.mask, names)
+            return replace(
+                stmt,
+                buffer=names.get(stmt.buffer, stmt.buffer),
+                index=_renamed_in(stmt.index, names),
+                value=_renamed_in(stmt.value, names),
+                mask=mask,
+            )
+
+
+def _renamed_in(expr: Expr, names: Mapping[str, str]) -> Expr:
+    match expr:
+        case Const() | Var():
+            return expr
+        case Load():
+            mask = None if expr.mask is None else _renamed_in(expr.mask, names)
+            index = _renamed_in(expr.index, names)
+            return replace(expr, buffer=names.get(expr.buffer, expr.buffer), index=index, mask=mask)
+        case Apply():
+            return replace(expr, args=tuple(_renamed_in(arg, names) for arg in expr.args))
+        case Splat() | Fold():
+            return replace(expr, arg=_renamed_in(expr.arg, names))
+        case Zip():
+            first, second = _renamed_in(expr.first, names), _renamed_in(expr.second, names)
+            return replace(expr, first=first, second=second)
+        case Ramp():
+            return replace(expr, start=_renamed_in(expr.start, names))

@@ -13,8 +13,8 @@ from tilec.lower.buffers import register_bits
 from tilec.lower.decide import Decide, kernel_name
 from tilec.lower.nontemporal import Nontemporal
 from tilec.lower.plan import WIDE
-from tilec.lower.rowgroups import Unit, nodes_of
 from tilec.lower.translate import Place, contiguous
+from tilec.lower.units import Unit, nodes_of
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.records import dataclass

@@ -72,7 +72,6 @@ def illegal_pair(problem: Product, vector: str, row: str | None) -> str | None:
 def illegal_constraints(problem: Product, vector: Axis, row: Axis | None) -> str | None:
     """Why tiles cannot follow the constraints on the index points."""
     reductions = {a.name for a in problem.reductions}
-    outputs = {a.name for a in problem.axes}
     for form in problem.constraints:
         names = {name for name, _ in form.terms}
         if vector.name in names:
@@ -80,8 +79,8 @@ def illegal_constraints(problem: Product, vector: Axis, row: Axis | None) -> str
         if not names & reductions:
             return "a constraint binds output loops alone"
         if row is not None and row.name in names:
-            if (names & outputs) - {row.name}:
-                return f"a constraint couples {row.name} with other output loops"
+            if names - reductions - {row.name}:
+                return f"a constraint couples {row.name} with other loops around it"
             if prod(a.extent for a in problem.reductions if a.name in names) > _BORDER_STEPS:
                 return f"the border along {row.name} has too many steps to unroll"
         elif problem.reductions[-1].name in names and len(problem.reductions) == 1:

@@ -29,6 +29,7 @@ _PARTS: Final = re.compile(rf"(\d+) parts of ({_NAME})")
 _TURN: Final = re.compile(rf"turn ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
 _PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
+_BLOCKS: Final = re.compile(r"blocks of (\d+) along axis (\d+)")
 _TILED_HELP: Final = (
     "a tile is written like 'tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j'"
 )
@@ -187,7 +188,23 @@ class Loops:
         return "; ".join(map(str, self.plans))
 
 
-KernelSchedule: TypeAlias = Tiled | Streamed | Loops | WinogradPlan
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Schedule of several kernels that go block by block together.
+
+    Attributes:
+        axis: Number of the axis of all their values that is cut.
+        size: Indices of it in a block.
+    """
+
+    axis: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"blocks of {self.size} along axis {self.axis}"
+
+
+KernelSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +305,8 @@ def parse_kernel(text: str) -> KernelSchedule:
         return _parse_streamed(text)
     if text.startswith("winograd "):
         return parse_winograd(text)
+    if match := _BLOCKS.fullmatch(text):
+        return Blocked(int(match.group(2)), int(match.group(1)))
     return Loops(tuple(_parse_plan(part.strip()) for part in text.split(";")))
 
 
@@ -388,6 +407,8 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
             return {"kind": "stream", **asdict(value)}
         case Loops():
             return {"kind": "loops", "plans": [asdict(plan) for plan in value.plans]}
+        case Blocked():
+            return {"kind": "blocks", **asdict(value)}
         case WinogradPlan():
             return {"kind": "winograd", **asdict(value)}
 
@@ -399,12 +420,14 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
         return _record(Tiled, name, values)
     if kind == "stream":
         return _record(Streamed, name, values)
+    if kind == "blocks":
+        return _record(Blocked, name, values)
     if kind == "winograd":
         return parse_winograd(str(_record(WinogradPlan, name, values)))
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
         raise ScheduleError(
             f"{name}.kind is {kind!r}",
-            help="it is 'tile', 'stream', 'winograd', or 'loops' with plans",
+            help="it is 'tile', 'stream', 'blocks', 'winograd', or 'loops' with plans",
         )
     plans = cast("list[object]", values["plans"])
     if not plans:
@@ -414,7 +437,7 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     return Loops(tuple(read))
 
 
-_Record = TypeVar("_Record", Tiled, Streamed, Plan, WinogradPlan)
+_Record = TypeVar("_Record", Tiled, Streamed, Plan, Blocked, WinogradPlan)
 
 
 def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:
@@ -423,7 +446,7 @@ def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Re
     for field in values:
         if field not in known:
             raise ScheduleError(f"{name}.{field}: there is no such field")
-    required = ("lanes", "row", "rows", "vector", "vectors", "method", "block")
+    required = ("lanes", "row", "rows", "vector", "vectors", "method", "block", "axis", "size")
     for field in (name for name in required if name in known and name not in values):
         raise ScheduleError(f"{name}.{field} is missing")
     wanted = {"int": (int,), "bool": (bool,), "str": (str,), "str | None": (str, type(None))}
