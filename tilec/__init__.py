@@ -31,6 +31,7 @@ from tilec.program.tuned import TunedKernel, Tuning
 from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.spec import Spec
+from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
 from tilec.schedule.winograd import WinogradPlan
 from tilec.version import __version__
@@ -40,6 +41,7 @@ __all__ = [
     "BoundsError",
     "CacheError",
     "Executable",
+    "FourierPlan",
     "Function",
     "GradientError",
     "InternalError",

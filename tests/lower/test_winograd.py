@@ -17,7 +17,8 @@ from tilec.kernel.verify import verify
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
 from tilec.rewrite.convolution import Convolution, convolution_of
-from tilec.rewrite.winograd import apply_winograd, winograd_of
+from tilec.rewrite.methods import apply_methods
+from tilec.rewrite.winograd import winograd_of
 from tilec.schedule.winograd import WinogradPlan
 from tilec.target.core import Core
 from tilec.tensor.affine import Affine
@@ -57,8 +58,8 @@ def check(program: Program, outputs: tuple[int, ...], plan: WinogradPlan) -> Non
     plan = replace(plan, method=method.method)
     if plan.parallel == "filters":
         plan = replace(plan, block=method.tile_count)
-    after = apply_winograd(program, {"S": (found, method)})
-    module = lower_program(after, core=SMALL, winograd={"S": (method, plan)})
+    after = apply_methods(program, {"S": (found, method)})
+    module = lower_program(after, core=SMALL, transforms={"S": (method, plan)})
     verify(module)
     assert len(module.kernels) == 2, "the weights, and all the rest"
     random = np.random.default_rng(2)
@@ -114,8 +115,8 @@ def test_what_is_divided_among_threads(parallel: str | None, expected: list[str]
     assert isinstance(found, Convolution)
     method = winograd_of(found, (2, 2), 4)
     plan = WinogradPlan(method.method, 4 if parallel == "filters" else 2, 2, 2, 2, parallel)
-    after = apply_winograd(program, {"S": (found, method)})
-    module = lower_program(after, core=SMALL, winograd={"S": (method, plan)})
+    after = apply_methods(program, {"S": (found, method)})
+    module = lower_program(after, core=SMALL, transforms={"S": (method, plan)})
     loops = [each for each in statements(module.kernels[-1].body) if isinstance(each, For)]
     divided = [each.var for each in loops if each.kind is LoopKind.PARALLEL]
     assert divided == expected

@@ -15,7 +15,8 @@ from tilec.dtypes import F16, F32
 from tilec.errors import InternalError
 from tilec.rewrite.convolution import Convolution, convolution_of
 from tilec.rewrite.cook_toom import check_identity, minimal_filter
-from tilec.rewrite.winograd import apply_winograd, winograd_of
+from tilec.rewrite.methods import apply_methods
+from tilec.rewrite.winograd import winograd_of
 from tilec.tensor.evaluate import evaluate
 from tilec.tensor.ir import Contraction, Program, TensorType
 from tilec.tensor.scalar import Apply, Scalar
@@ -36,7 +37,7 @@ def same_after(program: Program, outputs: tuple[int, ...], width: int) -> None:
     """The program computes the same when its convolution is rewritten."""
     found = recognised(program)
     assert isinstance(found, Convolution), found
-    after = apply_winograd(program, {"S": (found, winograd_of(found, outputs, width))})
+    after = apply_methods(program, {"S": (found, winograd_of(found, outputs, width))})
     verify(after)
     random = np.random.default_rng(1)
     arrays = {v.name: random.standard_normal(concrete(v.type.shape)) for v in program.inputs}

@@ -26,8 +26,8 @@ from tilec.lower.work import Lowering, finish, most_lanes
 from tilec.schedule import model, stream
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
+from tilec.schedule.transformed import TransformPlan
 from tilec.schedule.values import Loops, Plan, Streamed, Tiled
-from tilec.schedule.winograd import WinogradPlan
 from tilec.tensor.ir import Aggregation, Contraction, Map
 
 TRANSPOSE = "transpose"
@@ -103,7 +103,7 @@ def _lower_flats(
 ) -> None:
     """One kernel for some pieces."""
     wanted = wanted_for(work.schedule, name)
-    if isinstance(wanted, WinogradPlan):
+    if isinstance(wanted, TransformPlan):
         refuse(name, wanted, "the kernel is no convolution that this method can compute")
     streamed = _stream(work, flats, target, node, name)
     if streamed is not None:

@@ -13,11 +13,11 @@ from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
+from tilec.schedule.transformed import TransformPlan
 from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Streamed, Tiled
-from tilec.schedule.winograd import WinogradPlan
 from tilec.tensor.ir import Aggregation, Program
 from tilec.tensor.scalar import Apply, Scalar, walk
-from tilec.tensor.winograd import Winograd
+from tilec.tensor.transformed import Transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Decision:
     """
 
     kernel: str
-    problem: Product | Reduction | Winograd | str
-    plan: Tiled | Streamed | WinogradPlan | None
+    problem: Product | Reduction | Transformed | str
+    plan: Tiled | Streamed | TransformPlan | None
     flops: int
     ahead: bool = False
     pieces: tuple[Planned, ...] = ()
@@ -80,7 +80,7 @@ def check_names(schedule: Schedule, kernels: Sequence[str]) -> None:
             raise ScheduleError(f"there is no kernel {name}", help=f"the kernels are {known}")
 
 
-def refuse(name: str, wanted: Tiled | Streamed | WinogradPlan | None, reason: str) -> str:
+def refuse(name: str, wanted: Tiled | Streamed | TransformPlan | None, reason: str) -> str:
     """The reason for plain loops.
 
     Raises:

@@ -17,6 +17,7 @@ from tilec.lower.contraction import TRANSPOSE, lower_loops
 from tilec.lower.decide import Decide, Decision, check_names, kernel_name, wanted_for
 from tilec.lower.defaults import placed_defaults
 from tilec.lower.flatten import Epilogue
+from tilec.lower.fourier import FourierWriter
 from tilec.lower.groups import Group, groups
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import pieces_of, pieces_of_map
@@ -26,10 +27,13 @@ from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
 from tilec.lower.winograd import WinogradWriter
 from tilec.lower.work import NONTEMPORAL, Lowering, Observe, finish, most_lanes, target_of
+from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.legal import WORKSPACE_BYTES
+from tilec.schedule.transformed import Transform, flops
 from tilec.schedule.values import Blocked, Schedule
-from tilec.schedule.winograd import WinogradPlan, flops
+from tilec.schedule.winograd import WinogradPlan
 from tilec.target.core import Core
+from tilec.tensor.fourier import Fourier
 from tilec.tensor.ir import (
     ArgSort,
     Constant,
@@ -77,7 +81,7 @@ def lower_program(
     workspace_bytes: int = WORKSPACE_BYTES,
     observe: Observe = lambda name, kernel: None,
     decide: Decide = lambda decision: None,
-    winograd: Mapping[str, tuple[Winograd, WinogradPlan]] | None = None,
+    transforms: Mapping[str, Transform] | None = None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
 
@@ -91,7 +95,7 @@ def lower_program(
         workspace_bytes: Scratch memory that a kernel may take beside temporaries.
         observe: Told about each kernel after each pass.
         decide: Told what was scheduled, how and why.
-        winograd: Convolutions by Winograd's method, by name, and their schedules.
+        transforms: Convolutions by transforms of tiles, by name, and their schedules.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
@@ -106,11 +110,9 @@ def lower_program(
         schedule=schedule or Schedule(()),
         workspace_bytes=workspace_bytes,
         decide=decide,
-        winograd=winograd or {},
+        transforms=transforms or {},
     )
-    inside = {
-        name for method, _ in work.winograd.values() for name in (method.tiles, method.products)
-    }
+    inside = {name for method, _ in work.transforms.values() for name in method.inside}
     work.places.update(input_places(program, strides or {}))
     inputs = tuple(work.places[value.name] for value in program.inputs)
     outputs = _outputs(work)
@@ -146,7 +148,7 @@ def _units(
 ) -> tuple[Unit, ...]:
     """What becomes a kernel each, in order; ``inside`` is part of a kernel already."""
     found = groups(work.program, fuse="fuse" not in work.disable)
-    apart = frozenset((*inside, *work.winograd))
+    apart = frozenset((*inside, *work.transforms))
     rows: tuple[Single, ...] = found
     if FUSE_ROWS not in work.disable:
         rows = row_groups(work.program, found, strides, work.core, apart)
@@ -251,8 +253,8 @@ def _lower_group(work: Lowering, group: Group) -> None:
     if 0 in concrete(result.type.shape):
         return
     match node:
-        case Contraction() if node.name in work.winograd:
-            finish(work, group, _winograd(work, group, node, target))
+        case Contraction() if node.name in work.transforms:
+            finish(work, group, _transformed(work, group, node, target))
         case Contraction():
             lower_loops(work, group, pieces_of(node, work.types), target)
         case Map():
@@ -273,11 +275,16 @@ def _lower_group(work: Lowering, group: Group) -> None:
             raise InternalError(f"{node.name} reached the loops")
 
 
-def _winograd(work: Lowering, group: Group, node: Contraction, target: Place) -> special.Body:
+def _transformed(work: Lowering, group: Group, node: Contraction, target: Place) -> special.Body:
     """A convolution, its transforms and its epilogue as one kernel."""
-    method, plan = work.winograd[node.name]
-    work.decide(Decision(kernel_name(work.program, group), method, plan, flops(method, plan)))
+    found = work.transforms[node.name]
+    method, plan = found
+    work.decide(Decision(kernel_name(work.program, group), method, plan, flops(found)))
     after = None if group.epilogue is None else Epilogue(group.epilogue, node.name)
+    if isinstance(method, Fourier) and isinstance(plan, FourierPlan):
+        return FourierWriter(method, plan, node.type.dtype, work.places, target, after).body()
+    assert isinstance(method, Winograd)
+    assert isinstance(plan, WinogradPlan)
     return WinogradWriter(method, plan, node.type.dtype, work.places, target, after).body()
 
 

@@ -20,54 +20,38 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from functools import reduce
 from itertools import product
-from math import prod
 
 from tilec.dtypes import I32, DType
 from tilec.kernel import build
 from tilec.kernel.ir import (
-    CONDITION,
-    INDEX,
     Apply,
     Buffer,
     Const,
     Expr,
     For,
     If,
-    Let,
     Load,
     LoopKind,
     Ramp,
     Scope,
     Stmt,
     Store,
-    Var,
     VType,
 )
 from tilec.lower.flatten import Epilogue
-from tilec.lower.registers import RegisterTile
 from tilec.lower.special import Body
 from tilec.lower.straight import Straight
-from tilec.lower.tiles import TileWriter
-from tilec.lower.translate import RESULT, Place, Places, translate
-from tilec.lower.vectorise import widen
+from tilec.lower.tileloops import FAR_BYTES, TRUE, Multiply, Outputs, places_of_tile
+from tilec.lower.translate import Place, Places
 from tilec.records import dataclass
-from tilec.schedule.product import Operand, Product
-from tilec.schedule.values import Tiled
 from tilec.schedule.winograd import WinogradPlan, padded
 from tilec.tensor.affine import Affine
-from tilec.tensor.forms import Axis, form_of
-from tilec.tensor.scalar import Read
-from tilec.tensor.winograd import Matrix, TileAxis, Winograd
+from tilec.tensor.tiling import TileAxis
+from tilec.tensor.winograd import Matrix, Winograd
 
 CHUNK = 4
 """Vectors of channels that are transformed together: the elements around a tile at the border are
 copied for so many first, which a first-level cache holds, and a page is read in long runs."""
-
-FAR_BYTES = 1 << 20
-"""Weights beyond this do not stay in a second-level cache."""
-
-FETCH_CYCLES = 300
-"""Cycles ahead that weights are asked for: what a line takes from the memory of a server."""
 
 TILES, SUMS, PATCH = ".tiles", ".sums", ".patch"
 _ZERO = build.const(0)
@@ -151,16 +135,7 @@ class WinogradWriter:
         left = build.sub(build.const(self.problem.tile_count), self._first)
         stop = build.minimum(build.const(self.plan.block), left)
         number: Expr = build.add(self._first, build.var(".slot"))
-        lets: list[Stmt] = []
-        axes = self.problem.axes
-        for at, axis in enumerate(axes):
-            inside = prod(other.tiles for other in axes[at + 1 :])
-            place = build.floor_div(number, inside)
-            if axis.tiles == 1:
-                place = _ZERO
-            elif at and any(other.tiles > 1 for other in axes[:at]):
-                place = build.floor_mod(place, axis.tiles)
-            lets.append(Let(Var(f".at{at}", INDEX), place))
+        lets = places_of_tile(self.problem.axes, number)
         return [For(".slot", _ZERO, stop, (*lets, *inner))]
 
     # Data in.
@@ -174,10 +149,10 @@ class WinogradWriter:
         axes = list(enumerate(self.problem.axes))
         inside = _all(_whole(at, axis) for at, axis in axes)
         direct = self._channels(lambda c, mask: self._transform(c, mask, copied=False))
-        if inside == _TRUE:
+        if inside == TRUE:
             return direct
         element = _all(_element(at, axis) for at, axis in axes)
-        at = self._patch(tuple(build.var(f".j{at}") for at, axis in axes if _slides(axis)))
+        at = self._patch(tuple(build.var(f".j{at}") for at, axis in axes if axis.slides))
         zeros = tuple(
             Store(PATCH, build.add(at, build.const(v * self.plan.lanes)), Const(0.0, self.kind))
             for v in range(CHUNK)
@@ -185,8 +160,8 @@ class WinogradWriter:
         copy = self._channels(lambda c, mask: [self._copy(c, mask)])
         stmts: tuple[Stmt, ...] = (If(element, tuple(copy), zeros),)
         for number, axis in reversed(axes):
-            if _slides(axis):
-                size = build.const(axis.minimal.size)
+            if axis.slides:
+                size = build.const(axis.size)
                 stmts = (For(f".j{number}", _ZERO, size, stmts),)
         border = self._channels(lambda c, mask: self._transform(c, None, copied=True))
         return [If(inside, tuple(direct), (*stmts, *border))]
@@ -231,7 +206,7 @@ class WinogradWriter:
     def _copy(self, channel: Expr, mask: Expr | None) -> Stmt:
         """Copy a vector of one element of the window."""
         window = tuple(
-            build.var(f".j{at}") for at, axis in enumerate(self.problem.axes) if _slides(axis)
+            build.var(f".j{at}") for at, axis in enumerate(self.problem.axes) if axis.slides
         )
         inside = build.sub(channel, build.mul(build.var(".chunk"), build.const(self._chunk)))
         return Store(
@@ -242,7 +217,7 @@ class WinogradWriter:
         """Where the copy of an element of the window begins."""
         total: Expr = _ZERO
         for axis, at in zip(self.problem.sliding, window, strict=True):
-            total = build.add(build.mul(total, build.const(axis.minimal.size)), at)
+            total = build.add(build.mul(total, build.const(axis.size)), at)
         return build.mul(total, build.const(self._chunk))
 
     def _datum(self, window: tuple[Expr, ...], channel: Expr, mask: Expr | None) -> Load:
@@ -252,9 +227,9 @@ class WinogradWriter:
         index: Expr = _ZERO
         for at, axis in enumerate(self.problem.axes):
             step = build.const(place.strides[axis.data_at])
-            start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
+            start = build.mul(build.var(f".at{at}"), build.const(axis.m))
             start = build.add(start, build.const(axis.offset))
-            here = build.add(start, next(elements)) if _slides(axis) else start
+            here = build.add(start, next(elements)) if axis.slides else start
             index = build.add(index, build.mul(here, step))
         return Load(place.buffer.name, build.add(index, channel), self.kind, 1, mask)
 
@@ -270,7 +245,7 @@ class WinogradWriter:
             at = build.add(self._patch(elements), build.sub(channel, chunk))
             return Load(PATCH, at, self.kind)
 
-        matrices = [axis.minimal.b for axis in self.problem.sliding]
+        matrices = [minimal.b for minimal in self.problem.matrices]
         at = build.add(build.mul(build.var(".slot"), build.const(self.row)), channel)
         for number, value in enumerate(_transformed(code, matrices, load).values()):
             index = build.add(at, build.const(number * self.tile_step))
@@ -293,52 +268,27 @@ class WinogradWriter:
 
     def _register_tiles(self, slots: int) -> tuple[Stmt, ...]:
         """The sums of one product for all slots and the filters of a panel."""
-        problem, width, dtype = self.problem, self.problem.width, self.dtype
-        number, channel = Affine.index(".product"), Affine.index(".channel")
+        problem, width = self.problem, self.problem.width
+        number = Affine.index(".product")
         panel = Affine.index(".filters") * (problem.products_per_tile * problem.channels * width)
-        weights = panel + number * (problem.channels * width) + channel * width
-        slot, lane = Affine.index(".row"), Affine.index(".lane")
-        data = number * self.tile_step + slot * self.row + channel
-        sums = number * self.sum_step + slot * width + lane
-        scalar = VType(dtype)
-        places = {
-            TILES: Place(Buffer(TILES, scalar, 0), (1,)),
-            problem.weights: Place(self.places[problem.weights].buffer, (1,)),
-        }
-        task = Product(
-            axes=(Axis(".row", 0, slots), Axis(".lane", 0, width)),
-            reductions=(Axis(".channel", 0, problem.channels),),
-            factors=(
-                Operand.of(Read(TILES, (data,), dtype)),
-                Operand.of(Read(problem.weights, (weights + lane,), dtype)),
-            ),
-            store=form_of(sums),
-            constraints=(),
-            dtype=dtype,
-            result=dtype,
-            epilogue=None,
-            stored=dtype,
+        elems = problem.panels * problem.products_per_tile * problem.channels * width
+        made = Multiply(
+            tiles=TILES,
+            data=number * self.tile_step,
+            row=self.row,
+            weights=self.places[problem.weights].buffer,
+            panel=panel + number * (problem.channels * width),
+            channels=problem.channels,
+            width=width,
+            sums=SUMS,
+            result=number * self.sum_step,
+            result_row=width,
+            dtype=self.dtype,
+            far=elems * self.dtype.bytes > FAR_BYTES,
         )
-        groups = -(-slots // self.plan.rows)
-        tile = Tiled(
-            ".lane", ".row", -(-slots // groups), self.plan.lanes, width // self.plan.lanes
-        )
-        body = TileWriter(
-            RegisterTile(task, tile, places, Buffer(SUMS, scalar, 0), fetch=self._fetch(tile))
-        ).body()
-        self.locals += [each for each in body.locals if each not in self.locals]
-        return body.statements
-
-    def _fetch(self, tile: Tiled) -> int:
-        """Steps that weights are asked for ahead where they come from beyond the second level.
-
-        They lie in the order in which they are read, but hardware prefetchers stop at each page.
-        """
-        problem = self.problem
-        elems = problem.panels * problem.products_per_tile * problem.channels * problem.width
-        if elems * self.dtype.bytes <= FAR_BYTES:
-            return 0
-        return -(-FETCH_CYCLES * 2 // (tile.rows * tile.vectors))
+        stmts, used = made.slots(slots, self.plan.rows, self.plan.lanes)
+        self.locals += [each for each in used if each not in self.locals]
+        return stmts
 
     # Outputs.
 
@@ -354,7 +304,7 @@ class WinogradWriter:
         panel = build.mul(build.var(".filters"), build.const(problem.width))
         slot = build.mul(build.var(".slot"), build.const(problem.width))
         at = build.add(slot, build.sub(filters, panel))
-        sizes = [axis.minimal.size for axis in problem.sliding]
+        sizes = [axis.size for axis in problem.sliding]
 
         def load(window: tuple[int, ...]) -> Expr:
             number = 0
@@ -362,71 +312,33 @@ class WinogradWriter:
                 number = number * size + place
             return Load(SUMS, build.add(at, build.const(number * self.sum_step)), self.kind)
 
-        matrices = [axis.minimal.a for axis in problem.sliding]
+        matrices = [minimal.a for minimal in problem.matrices]
         values = _transformed(code, matrices, load)
         held = Buffer(".out", self.kind, len(values), scope=Scope.REGISTER, writable=True)
         if held not in self.locals:
             self.locals.append(held)
         for number, value in enumerate(values.values()):
             code.stmts.append(Store(held.name, build.const(number), value))
+        outputs = Outputs(problem.axes, self.plan.lanes, self.places, self.output, self.epilogue)
         for number, window in enumerate(values):
             value = Load(held.name, build.const(number), self.kind)
-            code.stmts += self._stored(window, value, held, filters, mask)
+            code.stmts += outputs.store(tuple(map(build.const, window)), value, held, filters, mask)
         return code.stmts
-
-    def _stored(
-        self,
-        window: tuple[int, ...],
-        value: Load,
-        held: Buffer,
-        filters: Expr,
-        mask: Expr | None,
-    ) -> list[Stmt]:
-        """Store an output of the tile, unless it lies beyond the edge."""
-        elements = iter(window)
-        problem, index, inside = self.problem, filters, _TRUE
-        coordinates = [Affine.index(".f")] * len(self.output.strides)
-        for at, axis in enumerate(problem.axes):
-            m = axis.minimal.m
-            inner = next(elements) if _slides(axis) else 0
-            coordinates[axis.output_at] = Affine.index(f".at{at}") * m + Affine.number(inner)
-            here = build.add(build.mul(build.var(f".at{at}"), build.const(m)), build.const(inner))
-            step = build.const(self.output.strides[axis.output_at])
-            index = build.add(index, build.mul(here, step))
-            if (axis.tiles - 1) * m + inner >= axis.extent:
-                short = build.compare("cmp_lt", here, build.const(axis.extent))
-                inside = build.both(inside, short)
-        result: Expr = value
-        if self.epilogue is not None:
-            names = self.epilogue.map.indices
-            body = self.epilogue.body(dict(zip(names, coordinates, strict=True)))
-            known = {RESULT: Load(held.name, value.index, value.type)}
-            expr = translate(body, self.places, known)
-            result = widen(expr, ".f", filters, self.plan.lanes, mask, {held.name: held})
-        store = Store(self.output.buffer.name, index, result, 1, mask)
-        return [store] if inside == _TRUE else [If(inside, (store,))]
-
-
-_TRUE: Expr = Const(True, CONDITION)
 
 
 def _all(conditions: Iterable[Expr]) -> Expr:
-    return reduce(build.both, conditions, _TRUE)
-
-
-def _slides(axis: TileAxis) -> bool:
-    return axis.minimal.size > 1
+    return reduce(build.both, conditions, TRUE)
 
 
 def _whole(at: int, axis: TileAxis) -> Expr:
     """Whether the window of a tile lies in the data; constant where those of all tiles do."""
-    start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
-    holds = _TRUE
+    start = build.mul(build.var(f".at{at}"), build.const(axis.m))
+    holds = TRUE
     if axis.offset < 0:
         begin = build.add(start, build.const(axis.offset))
         holds = build.compare("cmp_ge", begin, _ZERO)
-    size = axis.minimal.size
-    if axis.offset + (axis.tiles - 1) * axis.minimal.m + size > axis.data_extent:
+    size = axis.size
+    if axis.offset + (axis.tiles - 1) * axis.m + size > axis.data_extent:
         end = build.add(start, build.const(axis.offset + size))
         holds = build.both(holds, build.compare("cmp_le", end, build.const(axis.data_extent)))
     return holds
@@ -434,9 +346,9 @@ def _whole(at: int, axis: TileAxis) -> Expr:
 
 def _element(at: int, axis: TileAxis) -> Expr:
     """Whether an element of the window lies in the data."""
-    if _whole(at, axis) == _TRUE:
-        return _TRUE
-    start = build.mul(build.var(f".at{at}"), build.const(axis.minimal.m))
+    if _whole(at, axis) == TRUE:
+        return TRUE
+    start = build.mul(build.var(f".at{at}"), build.const(axis.m))
     here = build.add(build.add(start, build.var(f".j{at}")), build.const(axis.offset))
     return build.both(
         build.compare("cmp_ge", here, _ZERO),

@@ -18,13 +18,12 @@ from tilec.lower.units import Unit, nodes_of
 from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.records import dataclass
+from tilec.schedule.transformed import Transform
 from tilec.schedule.values import SCHEDULE_LINE, Schedule
-from tilec.schedule.winograd import WinogradPlan
 from tilec.target.core import Core
 from tilec.tensor.ir import Contraction, Map, Node, Program, TensorType, operands
 from tilec.tensor.printer import print_definition
 from tilec.tensor.size import concrete
-from tilec.tensor.winograd import Winograd
 from tilec.version import __version__
 
 Observe = Callable[[str, Kernel], None]
@@ -47,7 +46,7 @@ class Lowering:
         schedule: What the caller wants of some kernels.
         workspace_bytes: Scratch memory that a kernel may take.
         decide: Told what was scheduled.
-        winograd: Convolutions by Winograd's method, and their schedules.
+        transforms: Convolutions by transforms of tiles, and their schedules.
         places: Where values lie.
         kernels: The kernels so far.
         calls: Their calls, in order.
@@ -64,7 +63,7 @@ class Lowering:
     schedule: Schedule
     workspace_bytes: int
     decide: Decide
-    winograd: Mapping[str, tuple[Winograd, WinogradPlan]]
+    transforms: Mapping[str, Transform]
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])

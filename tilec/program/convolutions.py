@@ -1,13 +1,14 @@
-"""Chooses the method of each convolution: by its definition, or one of Winograd's.
+"""Chooses the method of each convolution: by its definition, Winograd's, or the Fourier transform.
 
 The method with the shortest predicted time is taken, of those whose rounding error, relative to the
-largest output, is expected to stay below 1e-5 in f32 (``docs/convolutions.md``). ``auto`` takes one
-of Winograd's only where the prediction promises enough to be trusted.
+largest output, is expected to stay below 1e-5 in f32 (``docs/convolutions.md``). ``auto`` takes
+another than the definition only where the prediction promises enough to be trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import product
@@ -18,30 +19,37 @@ from tilec.errors import ScheduleError
 from tilec.kernel.ir import Buffer, VType
 from tilec.lower.ahead import flat_piece
 from tilec.lower.decide import kernel_name, wanted_for
+from tilec.lower.dft import is_length
 from tilec.lower.groups import Group, groups
 from tilec.lower.recognise import recognise
 from tilec.lower.translate import Place, contiguous
 from tilec.options import Options
 from tilec.records import dataclass
 from tilec.rewrite.constants import constant_values
-from tilec.rewrite.convolution import Convolution, convolution_of
-from tilec.rewrite.winograd import apply_winograd, winograd_of
+from tilec.rewrite.convolution import Convolution, Window, convolution_of
+from tilec.rewrite.fourier import fourier_of
+from tilec.rewrite.methods import apply_methods
+from tilec.rewrite.winograd import winograd_of
 from tilec.schedule import model
-from tilec.schedule.values import Schedule
-from tilec.schedule.winograd import (
-    WinogradPlan,
+from tilec.schedule.fourier import FourierPlan, illegal_fourier
+from tilec.schedule.fourier import plans as fourier_plans
+from tilec.schedule.transformed import (
+    Transform,
+    TransformPlan,
     cycles,
     depth,
     flops,
-    illegal_winograd,
-    plans,
     scratch_bytes,
 )
+from tilec.schedule.values import Schedule
+from tilec.schedule.winograd import depth as definition_depth
+from tilec.schedule.winograd import illegal_winograd, plans
 from tilec.target.core import Core
+from tilec.tensor.fourier import Fourier
 from tilec.tensor.ir import Contraction, Program, TensorType
 from tilec.tensor.scalar import IndexValue, walk
 from tilec.tensor.size import concrete
-from tilec.tensor.winograd import Winograd
+from tilec.tensor.transformed import Transformed
 
 ERRORS = {(2, 3): 1e-6, (3, 3): 2.5e-6, (4, 3): 4e-6, (2, 5): 3e-6}
 """By outputs and taps of F(m, r), the error in f32 with 512 channels, relative to the largest
@@ -59,6 +67,18 @@ MOST = 6
 WIDTHS = (4, 2, 1)
 """Registers along a panel of filters."""
 
+LENGTHS = (8, 12, 16, 24, 32, 48, 64)
+"""Lengths of Fourier transforms that are considered."""
+
+MOST_LENGTH = 96
+"""The longest transform that a schedule may ask for: it is straight-line code."""
+
+MIN_TAPS = 25
+"""Taps of a window from which on Fourier transforms are considered."""
+
+MOST_WEIGHTS = 256 << 20
+"""Bytes of transformed weights above which a method is not considered."""
+
 GAIN = 0.7
 """Share of the direct method's predicted time below which another is taken: predictions err."""
 
@@ -72,16 +92,14 @@ class Method:
     """A way to compute a convolution.
 
     Attributes:
-        winograd: The tiles; None is the definition.
-        plan: The schedule of the transforms; None for the definition.
+        transform: The tiles and their schedule; None is the definition.
         cycles: The predicted time on all threads.
         flops: Arithmetic operations.
         depth: Operations that must follow one another.
         workspace_bytes: Scratch memory of all threads.
     """
 
-    winograd: Winograd | None
-    plan: WinogradPlan | None
+    transform: Transform | None
     cycles: float
     flops: int
     depth: int
@@ -90,7 +108,14 @@ class Method:
     @property
     def name(self) -> str:
         """``direct``, or the tiles and the window."""
-        return "direct" if self.winograd is None else self.winograd.method
+        return "direct" if self.transform is None else self.transform[0].method
+
+    @property
+    def family(self) -> str:
+        """The option that asks for it."""
+        if self.transform is None:
+            return "direct"
+        return "fft" if isinstance(self.transform[0], Fourier) else "winograd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +124,19 @@ class Methods:
 
     Attributes:
         program: The program.
-        winograd: Methods and schedules of convolutions that are rewritten, by name.
+        transforms: Methods and schedules of convolutions that are rewritten, by name.
         considered: By the kernel of each convolution, its methods, the fastest first.
     """
 
     program: Program
-    winograd: Mapping[str, tuple[Winograd, WinogradPlan]]
+    transforms: Mapping[str, Transform]
     considered: Mapping[str, tuple[Method, ...]]
 
     @property
     def inside(self) -> frozenset[str]:
         """Values that the kernel of a rewritten convolution keeps to itself, and itself."""
-        made = (method for method, _ in self.winograd.values())
-        return frozenset(name for each in made for name in (each.name, each.tiles, each.products))
+        made = [method for method, _ in self.transforms.values()]
+        return frozenset(name for each in made for name in (each.name, *each.inside))
 
 
 def choose_methods(
@@ -138,8 +163,8 @@ def choose_methods(
         return unchanged
     types, held = program.types(), dict(places)
     constants = constant_values(program, bound)
-    chosen: dict[str, tuple[Convolution, Winograd]] = {}
-    found: dict[str, tuple[Winograd, WinogradPlan]] = {}
+    chosen: dict[str, tuple[Convolution, Transformed]] = {}
+    found: dict[str, Transform] = {}
     considered: dict[str, tuple[Method, ...]] = {}
     for group in groups(program, fuse="fuse" not in options.disable):
         shape = concrete(group.result.type.shape)
@@ -149,30 +174,36 @@ def choose_methods(
         wanted = wanted_for(schedule or Schedule(()), name)
         if not isinstance(group.node, Contraction) or 0 in shape:
             continue
-        if not isinstance(wanted, WinogradPlan | None):
+        if not isinstance(wanted, TransformPlan | None):
             continue
         conv = convolution_of(group.node, types)
         if isinstance(conv, str) or not _is_laid_out(conv, group, held, output):
             continue
         if wanted is not None:
-            made = _asked(name, conv, wanted, core, options)
-            chosen[group.node.name], found[group.node.name] = (conv, made), (made, wanted)
+            asked = _asked(name, conv, wanted, core, options)
+            chosen[group.node.name], found[group.node.name] = (conv, asked[0]), asked
             continue
         if options.conv == "direct":
             continue
         known = conv.weights.tensor in constants
         direct = _direct(conv, group, types, held, output, core, known, options)
         ways = [direct, *_winograd(conv, core, options, known)]
+        ways += _fourier(conv, core, options, known)
         ways.sort(key=lambda way: way.cycles)
         considered[name] = tuple(ways)
-        best = next((way for way in ways if way.winograd is not None), direct)
-        if best.winograd is None or best.plan is None:
-            continue
-        pays = direct.flops >= 2 * MIN_WORK and best.cycles < GAIN * direct.cycles
-        if options.conv == "winograd" or pays:
-            chosen[group.node.name] = conv, best.winograd
-            found[group.node.name] = best.winograd, best.plan
-    return Methods(apply_winograd(program, chosen), found, considered)
+        best = _chosen(ways, direct, options.conv)
+        if best is not None:
+            chosen[group.node.name], found[group.node.name] = (conv, best[0]), best
+    return Methods(apply_methods(program, chosen), found, considered)
+
+
+def _chosen(ways: Sequence[Method], direct: Method, wanted: str) -> Transform | None:
+    """The transform to take of some methods, the fastest of which is first; None for direct."""
+    if wanted != "auto":
+        return next((way.transform for way in ways if way.family == wanted), None)
+    best = next((way for way in ways if way.transform is not None), direct)
+    pays = direct.flops >= 2 * MIN_WORK and best.cycles < GAIN * direct.cycles
+    return best.transform if pays else None
 
 
 def _is_laid_out(
@@ -187,30 +218,41 @@ def _is_laid_out(
 
 
 def _asked(
-    name: str, conv: Convolution, plan: WinogradPlan, core: Core, options: Options
-) -> Winograd:
+    name: str, conv: Convolution, plan: TransformPlan, core: Core, options: Options
+) -> Transform:
     """The method that a schedule asks for.
 
     Raises:
         ScheduleError: it cannot be followed.
     """
-    outputs = [int(text) for text in plan.method[2:].partition(",")[0].split("x")]
+    outputs = [int(text) for text in re.findall(r"\d+", plan.method.partition(",")[0])]
     sliding = [window for window in conv.windows if window.tap is not None]
+    size, limit = conv.dtype.bytes, options.workspace_bytes
+    width = plan.vectors * plan.lanes
     reason: str | None = "it has another number of windows"
-    made = None
-    if len(outputs) == len(sliding) <= 2 and max(outputs) <= MOST:
-        made = winograd_of(conv, outputs, plan.vectors * plan.lanes)
-        limit = options.workspace_bytes
-        reason = illegal_winograd(made, plan, core, conv.dtype.bytes, limit)
-    if reason is not None or made is None:
-        raise ScheduleError.illegal(name, plan, str(reason))
-    return made
+    if isinstance(plan, FourierPlan):
+        lengths = [m + window.taps - 1 for m, window in zip(outputs, sliding, strict=False)]
+        if len(outputs) == len(sliding) == 2:
+            reason = f"transforms of {lengths} elements are none of those with code"
+            if all(is_length(length) and length <= MOST_LENGTH for length in lengths):
+                made = fourier_of(conv, outputs, width)
+                reason = illegal_fourier(made, plan, core, size, limit)
+                if reason is None:
+                    return made, plan
+    elif conv.is_depthwise:
+        reason = "each channel has a filter of its own"
+    elif len(outputs) == len(sliding) <= 2 and max(outputs) <= MOST:
+        tiles = winograd_of(conv, outputs, width)
+        reason = illegal_winograd(tiles, plan, core, size, limit)
+        if reason is None:
+            return tiles, plan
+    raise ScheduleError.illegal(name, plan, str(reason))
 
 
 def _winograd(conv: Convolution, core: Core, options: Options, constant: bool) -> Iterator[Method]:
     """Winograd's methods, each with its best schedule."""
     sliding = [window for window in conv.windows if window.tap is not None]
-    if len(sliding) > 2:
+    if len(sliding) > 2 or conv.is_depthwise:
         return
     size = conv.dtype.bytes
     lanes = core.lanes(size)
@@ -220,22 +262,53 @@ def _winograd(conv: Convolution, core: Core, options: Options, constant: bool) -
             continue
         if len(set(outputs)) > 1 and len({window.taps for window in sliding}) == 1:
             continue
-        best: Method | None = None
+        found: list[Transform] = []
         for vectors in WIDTHS:
             made = winograd_of(conv, outputs, vectors * lanes)
-            for plan in plans(made, core, size, options.workspace_bytes):
-                time = cycles(made, plan, core, size, constant=constant)
-                if best is None or time < best.cycles:
-                    best = Method(
-                        made,
-                        plan,
-                        time,
-                        flops(made, plan),
-                        depth(made, conv.channels, 0),
-                        scratch_bytes(made, plan.block, size) * core.threads,
-                    )
-        if best is not None:
-            yield best
+            found += [(made, plan) for plan in plans(made, core, size, options.workspace_bytes)]
+        yield from _best(found, core, size, constant)
+
+
+def _fourier(conv: Convolution, core: Core, options: Options, constant: bool) -> Iterator[Method]:
+    """The best of all lengths of Fourier transforms."""
+    sliding = [window for window in conv.windows if window.tap is not None]
+    taps = prod(window.taps for window in sliding)
+    if len(sliding) != 2 or (options.conv != "fft" and taps < MIN_TAPS):
+        return
+    size = conv.dtype.bytes
+    lanes = core.lanes(size)
+    allowed = [_lengths(window) for window in sliding]
+    widths = (1,) if conv.is_depthwise else WIDTHS
+    found: list[Transform] = []
+    for lengths in product(*allowed):
+        outputs = [n - window.taps + 1 for n, window in zip(lengths, sliding, strict=True)]
+        for vectors in widths:
+            made = fourier_of(conv, outputs, vectors * lanes)
+            if made.weights_elems * size > MOST_WEIGHTS:
+                continue
+            limit = options.workspace_bytes
+            found += [(made, plan) for plan in fourier_plans(made, core, size, limit)]
+    yield from _best(found, core, size, constant)
+
+
+def _lengths(window: Window) -> list[int]:
+    """Lengths that are worth a prediction: up to the first one that has all outputs in a tile."""
+    found: list[int] = []
+    for length in LENGTHS:
+        if length > window.taps:
+            found.append(length)
+            if length >= window.extent + window.taps - 1:
+                break
+    return found
+
+
+def _best(found: Sequence[Transform], core: Core, size: int, constant: bool) -> Iterator[Method]:
+    """The fastest of some schedules; none of none."""
+    timed = [(cycles(each, core, size, constant=constant), each) for each in found]
+    if timed:
+        time, best = min(timed, key=lambda each: each[0])
+        workspace = scratch_bytes(best, core, size)
+        yield Method(best, time, flops(best), depth(best), workspace)
 
 
 def _error(conv: Convolution, outputs: tuple[int, ...]) -> float:
@@ -258,9 +331,10 @@ def _direct(
     """The definition, and its predicted time; without a register tile a vector takes a cycle."""
     points = prod(window.extent * window.taps for window in conv.windows)
     taps = prod(window.taps for window in conv.windows)
-    work = points * conv.channels * conv.filters
+    channels = 1 if conv.is_depthwise else conv.channels
+    work = points * channels * conv.filters
     lanes = core.lanes(conv.dtype.bytes)
-    slow = Method(None, None, work / lanes, 2 * work, depth(None, conv.channels, taps))
+    slow = Method(None, work / lanes, 2 * work, definition_depth(None, channels, taps))
     found = flat_piece(group, conv.node, types, places, output)
     if found is None:
         return slow

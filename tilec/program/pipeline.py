@@ -205,7 +205,7 @@ def lower_kernels(
         workspace_bytes=recipe.options.workspace_bytes,
         observe=_KernelHook(hook.observe),
         decide=decisions.append,
-        winograd=None if methods is None else methods.winograd,
+        transforms=None if methods is None else methods.transforms,
     )
     module = hook.step("module", program.name, work, print_module, verify_module)
     return Part(program, module, tuple(decisions), methods)

@@ -2,13 +2,14 @@
 
 ``O[.. y .. f ..] = +(X[.. y + i + p .. c ..] * W[.. i .. c .. f ..])`` has one index of channels,
 in both factors and not in the output; one of filters, in the output and the weights; any number of
-windows, of a tap and an output index each; and batch indices, in the output and the data. A tap
-that runs backwards (as in a gradient) is a window whose weights are read in reverse.
+windows, of a tap and an output index each; and batch indices, in the output and the data. In a
+depthwise convolution one index is channel and filter, in the output and both factors. A tap that
+runs backwards (as in a gradient) is a window whose weights are read in reverse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from tilec.dtypes import F32, F64, DType
@@ -17,6 +18,7 @@ from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, TensorType
 from tilec.tensor.scalar import Apply, Read
 from tilec.tensor.size import concrete
+from tilec.tensor.tiling import TileAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Convolution:
         windows: The axes of the output but that of the filters, in order.
         channel: Index of the channels.
         channels: Their number.
-        filter: Index of the filters.
+        filter: Index of the filters; that of the channels where each has a filter of its own.
         filters: Their number.
     """
 
@@ -71,6 +73,11 @@ class Convolution:
     channels: int
     filter: str
     filters: int
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has a filter of its own."""
+        return self.channel == self.filter
 
     @property
     def channel_at(self) -> int:
@@ -129,6 +136,7 @@ def _read_as(
     shape = concrete(types[data.tensor].shape)
     filters: list[tuple[str, int]] = []
     channels: list[tuple[str, int]] = []
+    own: list[tuple[str, int]] = []
     taps: dict[str, tuple[Affine, int]] = {}
     seen = {name for form in data.access for name in form.indices}
     for form, extent in zip(weights.access, concrete(types[weights.tensor].shape), strict=True):
@@ -138,12 +146,18 @@ def _read_as(
         plain = form == Affine.index(name)
         if name in sizes and name not in seen and plain and sizes[name] == extent:
             filters.append((name, extent))
+        elif name in sizes and plain and form in data.access and sizes[name] == extent:
+            own.append((name, extent))
         elif name in sizes or name in taps:
             return f"the index {name} of the output is among those of both factors"
         elif plain and Affine.index(name) in data.access:
             channels.append((name, extent))
         else:
             taps[name] = form, extent
+    if own and (filters or channels):
+        return f"the index {own[0][0]} of the output is among those of both factors"
+    if own:
+        filters = channels = own
     if len(filters) != 1 or len(channels) != 1:
         return "not one index of channels and one of filters"
     windows: list[Window] = []
@@ -202,3 +216,20 @@ def _window(
     value = (weight + Affine.number(-int(start))) * int(step)
     begin = const + sign * step * (-start if forwards else count - 1 - start)
     return Window(index, tap, count, value, int(begin), sizes[index], extent, place, at)
+
+
+def tile_axes(conv: Convolution, outputs: Sequence[int]) -> tuple[TileAxis, ...]:
+    """The axes of the output cut into tiles of some outputs, one number per sliding window."""
+    sizes = iter(outputs)
+    return tuple(
+        TileAxis(
+            window.extent,
+            window.data_extent,
+            window.offset,
+            window.output_at,
+            window.data_at,
+            1 if window.tap is None else next(sizes),
+            window.taps,
+        )
+        for window in conv.windows
+    )

@@ -17,31 +17,18 @@ and rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import field, replace
 from fractions import Fraction
 
 from tilec.dtypes import F64, DType
 from tilec.records import dataclass
-from tilec.rewrite.convolution import Convolution
+from tilec.rewrite.convolution import Convolution, tile_axes
 from tilec.rewrite.cook_toom import minimal_filter
 from tilec.tensor.affine import Affine
-from tilec.tensor.ir import Aggregation, Constant, Contraction, Node, Program, TensorType
+from tilec.tensor.ir import Aggregation, Constant, Contraction, Node, TensorType
 from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, cast
-from tilec.tensor.winograd import PLAIN, Matrix, TileAxis, Winograd
-
-
-def apply_winograd(
-    program: Program, methods: Mapping[str, tuple[Convolution, Winograd]]
-) -> Program:
-    """The program with some convolutions rewritten, by name."""
-    nodes: list[Node] = []
-    for node in program.nodes:
-        if node.name in methods:
-            nodes += rewritten(*methods[node.name])
-        else:
-            nodes.append(node)
-    return replace(program, nodes=tuple(nodes))
+from tilec.tensor.winograd import PLAIN, Matrix, Winograd
 
 
 def winograd_of(conv: Convolution, outputs: Sequence[int], width: int) -> Winograd:
@@ -49,21 +36,9 @@ def winograd_of(conv: Convolution, outputs: Sequence[int], width: int) -> Winogr
 
     ``width`` is the number of filters in a panel of transformed weights.
     """
-    sizes = iter(outputs)
-    axes = tuple(
-        TileAxis(
-            window.extent,
-            window.data_extent,
-            window.offset,
-            window.output_at,
-            window.data_at,
-            PLAIN if window.tap is None else minimal_filter(next(sizes), window.taps),
-        )
-        for window in conv.windows
-    )
-    name = conv.node.name
+    axes = tile_axes(conv, outputs)
     return Winograd(
-        name=name,
+        name=conv.node.name,
         data=conv.data.tensor,
         axes=axes,
         channels=conv.channels,
@@ -71,9 +46,10 @@ def winograd_of(conv: Convolution, outputs: Sequence[int], width: int) -> Winogr
         filters=conv.filters,
         filter_at=conv.filter_at,
         width=width,
-        weights=f"{name}.weights",
-        tiles=f"{name}.tiles",
-        products=f"{name}.products",
+        minimals=tuple(
+            PLAIN if window.tap is None else minimal_filter(axis.m, axis.r)
+            for window, axis in zip(conv.windows, axes, strict=True)
+        ),
     )
 
 
@@ -99,7 +75,7 @@ class _Maker:
         for at in self._sliding():
             tap = conv.windows[at].tap or ""
             values[tap] = conv.windows[at].value.rename({tap: f"i{at}"})
-            factors.append(self._entry("G", at, plan.axes[at].minimal.g, f"i{at}", F64))
+            factors.append(self._entry("G", at, plan.minimals[at].g, f"i{at}", F64))
         read = cast(at_indices(conv.weights, values), F64)
         outputs = ("q", *self._named("p"), "c", "l")
         shape = (plan.panels, *self._sizes(), plan.channels, plan.width)
@@ -112,11 +88,11 @@ class _Maker:
         access = [Affine.index("c")] * (len(plan.axes) + 1)
         factors: list[Scalar] = []
         for at, axis in enumerate(plan.axes):
-            start = Affine.index(f"t{at}") * axis.minimal.m + Affine.number(axis.offset)
+            start = Affine.index(f"t{at}") * axis.m + Affine.number(axis.offset)
             access[axis.data_at] = start
-            if axis.minimal.size > 1:
+            if axis.slides:
                 access[axis.data_at] = start + Affine.index(f"j{at}")
-                factors.append(self._entry("B", at, axis.minimal.b, f"j{at}", dtype))
+                factors.append(self._entry("B", at, plan.minimals[at].b, f"j{at}", dtype))
         outputs = (*self._named("p"), *self._tiles(), "c")
         shape = (*self._sizes(), *(axis.tiles for axis in plan.axes), plan.channels)
         read = Read(plan.data, tuple(access), dtype)
@@ -144,10 +120,10 @@ class _Maker:
         access = [_filter(1)] * len(node.output)
         factors: list[Scalar] = []
         for at, axis in enumerate(plan.axes):
-            access[axis.output_at] = Affine.index(f"t{at}") * axis.minimal.m
-            if axis.minimal.size > 1:
+            access[axis.output_at] = Affine.index(f"t{at}") * axis.m
+            if axis.slides:
                 access[axis.output_at] += Affine.index(f"u{at}")
-                factors.append(self._entry("A", at, axis.minimal.a, f"p{at}", dtype, f"u{at}"))
+                factors.append(self._entry("A", at, plan.minimals[at].a, f"p{at}", dtype, f"u{at}"))
         names = (*self._named("p"), *self._tiles())
         read = Read(plan.products, (*map(Affine.index, names), _filter(1)), dtype)
         return replace(
@@ -180,7 +156,7 @@ class _Maker:
         self, letter: str, at: int, matrix: Matrix, column: str, dtype: DType, row: str = ""
     ) -> Read:
         """An entry of a constant matrix, in the row of the product by default."""
-        minimal = self.plan.axes[at].minimal
+        minimal = self.plan.minimals[at]
         name = f"{self.plan.name}.{letter}{minimal.m}x{minimal.r}"
         shape = (len(matrix), len(matrix[0]))
         data = tuple(float(entry) for line in matrix for entry in line)
@@ -188,7 +164,7 @@ class _Maker:
         return Read(name, (Affine.index(row or f"p{at}"), Affine.index(column)), dtype)
 
     def _sliding(self) -> list[int]:
-        return [at for at, axis in enumerate(self.plan.axes) if axis.minimal.size > 1]
+        return [at for at, axis in enumerate(self.plan.axes) if axis.slides]
 
     def _named(self, letter: str) -> tuple[str, ...]:
         return tuple(f"{letter}{at}" for at in self._sliding())
@@ -197,7 +173,7 @@ class _Maker:
         return tuple(f"t{at}" for at in range(len(self.plan.axes)))
 
     def _sizes(self) -> tuple[int, ...]:
-        return tuple(axis.minimal.size for axis in self.plan.sliding)
+        return tuple(axis.size for axis in self.plan.sliding)
 
 
 def _filter(width: int) -> Affine:

@@ -11,14 +11,18 @@ from typing import Any
 from tilec.records import dataclass
 from tilec.schedule import model, stream
 from tilec.schedule.footprint import passes, scratch_bytes
+from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.roofs import Nest, Roof, instruction_roofs, stream_roofs, tile_roofs
+from tilec.schedule.transformed import TransformPlan, cycles
+from tilec.schedule.transformed import scratch_bytes as transforms_bytes
 from tilec.schedule.values import Streamed, Tiled
-from tilec.schedule.winograd import WinogradPlan, cycles
-from tilec.schedule.winograd import scratch_bytes as transforms_bytes
+from tilec.schedule.winograd import WinogradPlan
 from tilec.target.calibration import Calibration
 from tilec.target.core import Core
+from tilec.tensor.fourier import Fourier
+from tilec.tensor.transformed import Transformed
 from tilec.tensor.winograd import Winograd
 
 CALIBRATION = "calibration"
@@ -257,7 +261,7 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
 
 
 def speed_of_light(
-    problem: Product | Reduction | Winograd | str, flops: int, compulsory: int, limits: Limits
+    problem: Product | Reduction | Transformed | str, flops: int, compulsory: int, limits: Limits
 ) -> Roof:
     """What binds any schedule of a kernel, and the least time that it allows.
 
@@ -275,8 +279,8 @@ def speed_of_light(
 
 def report(
     name: str,
-    problem: Product | Reduction | Winograd | str,
-    plan: Tiled | Streamed | WinogradPlan | None,
+    problem: Product | Reduction | Transformed | str,
+    plan: Tiled | Streamed | TransformPlan | None,
     schedule: str,
     flops: int,
     compulsory: int,
@@ -307,11 +311,18 @@ def report(
         own = model.cycles(problem, core, plan) / threads / limits.hertz
     elif isinstance(plan, WinogradPlan) and isinstance(problem, Winograd):
         every, size = plan.parallel is not None, core.vector_bytes // plan.lanes
-        scratch = transforms_bytes(problem, plan.block, size) * core.threads
-        own = cycles(problem, plan, core, size, constant=True) / limits.hertz
+        scratch = transforms_bytes((problem, plan), core, size)
+        own = cycles((problem, plan), core, size, constant=True) / limits.hertz
         # Weights pass by once per block of tiles, transforms are written and read once.
         blocks = 1 if plan.parallel == "filters" else -(-problem.tile_count // plan.block)
         moved = compulsory * blocks + 2 * scratch
+        roofs = [Roof("FMA", flops / core.peak_flops(size))]
+        traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
+    elif isinstance(plan, FourierPlan) and isinstance(problem, Fourier):
+        every, size = plan.parallel, core.vector_bytes // plan.lanes
+        scratch = transforms_bytes((problem, plan), core, size)
+        own = cycles((problem, plan), core, size, constant=True) / limits.hertz
+        moved = compulsory * -(-problem.tile_count // plan.block) + 2 * scratch
         roofs = [Roof("FMA", flops / core.peak_flops(size))]
         traffic = {level.name: compulsory for level in limits.levels[2:]} | {"L2": moved}
     else:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from tilec.errors import ScheduleError
 from tilec.records import dataclass
+from tilec.schedule.fourier import FourierPlan, parse_fourier
 from tilec.schedule.winograd import WinogradPlan, parse_winograd
 
 SCHEDULE_LINE: Final = "schedule: "
@@ -204,7 +205,7 @@ class Blocked:
         return f"blocks of {self.size} along axis {self.axis}"
 
 
-KernelSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan
+KernelSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan | FourierPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,8 @@ def parse_kernel(text: str) -> KernelSchedule:
         return parse_winograd(text)
     if match := _BLOCKS.fullmatch(text):
         return Blocked(int(match.group(2)), int(match.group(1)))
+    if text.startswith("fft "):
+        return parse_fourier(text)
     return Loops(tuple(_parse_plan(part.strip()) for part in text.split(";")))
 
 
@@ -411,6 +414,8 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
             return {"kind": "blocks", **asdict(value)}
         case WinogradPlan():
             return {"kind": "winograd", **asdict(value)}
+        case FourierPlan():
+            return {"kind": "fft", **asdict(value)}
 
 
 def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
@@ -424,10 +429,12 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
         return _record(Blocked, name, values)
     if kind == "winograd":
         return parse_winograd(str(_record(WinogradPlan, name, values)))
+    if kind == "fft":
+        return parse_fourier(str(_record(FourierPlan, name, values)))
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
         raise ScheduleError(
             f"{name}.kind is {kind!r}",
-            help="it is 'tile', 'stream', 'blocks', 'winograd', or 'loops' with plans",
+            help="it is 'tile', 'stream', 'blocks', 'winograd', 'fft', or 'loops' with plans",
         )
     plans = cast("list[object]", values["plans"])
     if not plans:
@@ -437,7 +444,7 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     return Loops(tuple(read))
 
 
-_Record = TypeVar("_Record", Tiled, Streamed, Plan, Blocked, WinogradPlan)
+_Record = TypeVar("_Record", Tiled, Streamed, Plan, Blocked, WinogradPlan, FourierPlan)
 
 
 def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:

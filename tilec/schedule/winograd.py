@@ -179,7 +179,12 @@ def cycles(
     outward = own_tiles * own_panels * filters * elements * TRANSFORM
     if shared:
         inward /= min(threads, max(1, -(-channels // 4)))
-    products = own_panels * elements * (own_tiles / block) * _products(problem, plan, core, block)
+    products = (
+        own_panels
+        * elements
+        * (own_tiles / block)
+        * product_cycles(problem.channels, plan.rows, plan.vectors, core, block)
+    )
     weights = problem.panels * problem.width * problem.channels * elements * size
     passes = 1 / threads if shared else own_tiles / block
     rate = _rate(core, weights + scratch_bytes(problem, block, size))
@@ -191,7 +196,7 @@ def cycles(
     first = products / -(-block // plan.rows)
     total = inward + outward + products + max(0.0, stream - first)
     if not constant:
-        taps = prod(axis.minimal.r for axis in problem.axes)
+        taps = prod(axis.r for axis in problem.axes)
         total += weights / size * taps / FILTERING / threads
     return total
 
@@ -215,7 +220,7 @@ def depth(problem: Winograd | None, channels: int, taps: int) -> int:
     """
     if problem is None:
         return 1 + _levels(channels * taps)
-    transforms = sum(2 * (1 + _levels(axis.minimal.size)) for axis in problem.sliding)
+    transforms = sum(2 * (1 + _levels(axis.size)) for axis in problem.sliding)
     return transforms + 1 + _levels(channels)
 
 
@@ -223,17 +228,17 @@ def _levels(count: int) -> int:
     return ceil(log2(count)) if count > 1 else 0
 
 
-def _products(problem: Winograd, plan: WinogradPlan, core: Core, slots: int) -> float:
+def product_cycles(channels: int, rows: int, vectors: int, core: Core, slots: int) -> float:
     """Cycles of one product for a panel and all slots of a block."""
-    groups = -(-slots // plan.rows)
+    groups = -(-slots // rows)
     rows = -(-slots // groups)
     full, rest = divmod(slots, rows)
     total = 0.0
     for count, high in ((full, rows), (1 if rest else 0, rest)):
-        fma = high * plan.vectors / core.fma_per_cycle
-        loads = (high + plan.vectors) / core.loads_per_cycle
+        fma = high * vectors / core.fma_per_cycle
+        loads = (high + vectors) / core.loads_per_cycle
         busy = max(fma, loads, core.fma_latency) + 0.1 * loads
-        total += count * (problem.channels * busy + 3 * high * plan.vectors + LOOP_ENTRY)
+        total += count * (channels * busy + 3 * high * vectors + LOOP_ENTRY)
     return total
 
 
