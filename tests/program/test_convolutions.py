@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,16 @@ def arrays(size: int = 13, channels: int = 24, filters: int = 40) -> dict[str, A
 
 
 def expected(given: dict[str, Any]) -> Any:
-    """The layer in f64."""
+    """The layer in f64; with three axes of weights a depthwise one."""
     x, k, b = (given[name].astype(np.float64) for name in "XKB")
     n, h, w, _ = x.shape
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    pad = k.shape[0] // 2
+    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     out = np.zeros((n, h, w, k.shape[-1]))
-    for i in range(3):
-        for j in range(3):
-            out += padded[:, i : i + h, j : j + w] @ k[i, j]
+    for i in range(k.shape[0]):
+        for j in range(k.shape[1]):
+            part = padded[:, i : i + h, j : j + w]
+            out += part * k[i, j] if k.ndim == 3 else part @ k[i, j]
     return np.maximum(out + b, 0)
 
 
@@ -147,3 +150,74 @@ def test_strides_and_dilations_stay_direct(change: str) -> None:
     text = LAYER.replace("x + j - 1", change).replace("N, H, W, F", "N, H, 7, F")
     executable = tilec.function(text).compile(**given, options=Options(conv="winograd"))
     assert kind(executable) != "winograd"
+
+
+OWN = """function (X[N, H, W, C], K[I, J, C], B[C]) -> (R) {
+  S[n, y, x, c : N, H, W, C] = +(X[n, y + i - 3, x + j - 3, c] * K[i, j, c]);
+  R = relu(S + B);
+}"""
+
+
+def large(shape: tuple[int, ...], channels: int = 20) -> dict[str, Any]:
+    """A layer of 7 x 7 taps."""
+    random = np.random.default_rng(3)
+    shapes = {"X": (2, 11, 12, channels), "K": (7, 7, *shape), "B": shape[-1:]}
+    return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_fourier_transforms_and_the_same_bits_with_any_number_of_threads(depthwise: bool) -> None:
+    given = large((20,) if depthwise else (20, 24))
+    text = OWN if depthwise else LAYER.replace("- 1", "- 3")
+    layer = tilec.function(text)
+    options = [Options(conv="fft", num_threads=threads) for threads in (1, 2)]
+    results = [layer.compile(**given, options=each)(*given.values()) for each in options]
+    assert error(results[0], given) < 1e-6
+    np.testing.assert_array_equal(results[1], results[0])
+    executable = layer.bind(K=given["K"]).compile(given["X"], given["B"], options=options[1])
+    assert kind(executable) == "fft"
+    assert len(executable.kernels) == 1
+    assert error(executable(given["X"], given["B"]), given) < 1e-6
+    report = executable.explain(measure=False).kernels[0]
+    assert [each.method[:3] for each in report.methods if each.method != "direct"] == ["FFT"]
+    assert report.scratch_bytes > 0
+    text = str(executable.schedule)
+    assert Schedule.from_json(executable.schedule.as_json()) == Schedule.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        ("fft FFT(6x6,7x7) 40x2x16, block 4", "does not fit the registers"),
+        ("fft FFT(6x6,7x7) 4x2x16, block 40", "a block of 40 tiles, of 8"),
+        ("fft FFT(6x6,7x7) 4x2x8, block 4", "a vector has 8 lanes"),
+        ("fft FFT(6x6,3x3) 4x2x16, block 4", "was made FFT(6x6,7x7)"),
+        ("fft FFT(5x6,7x7) 4x2x16, block 4", "none of those with code"),
+        ("fft FFT(186x6,7x7) 4x2x16, block 4", "none of those with code"),
+        ("fft 3", "cannot be read"),
+    ],
+)
+def test_fourier_schedules_that_cannot_be_followed(schedule: str, reason: str) -> None:
+    layer = tilec.function(LAYER.replace("- 1", "- 3"))
+    with pytest.raises(ScheduleError, match=re.escape(reason)):
+        layer.compile(**large((20, 24)), schedule=schedule, options=Options(cpu="skylake-avx512"))
+
+
+def test_a_schedule_asks_for_what_depthwise_convolutions_have_not() -> None:
+    layer, given = tilec.function(OWN), large((20,))
+    for text, reason in (
+        ("fft FFT(6x6,7x7) 1x2x16, block 1", "one vector and one tile at a time"),
+        ("winograd F(2x2,7x7) 1x2x16, block 1", "each channel has a filter of its own"),
+    ):
+        with pytest.raises(ScheduleError, match=reason):
+            layer.compile(**given, schedule=text, options=Options(cpu="skylake-avx512"))
+
+
+@pytest.mark.parametrize(("depthwise", "size"), [(False, 56), (True, 56), (True, 8)])
+def test_auto_takes_fourier_transforms_of_large_windows(depthwise: bool, size: int) -> None:
+    text = (OWN if depthwise else LAYER).replace("- 1", "- 5").replace("- 3", "- 5")
+    shape = (11, 11, 64) if depthwise else (11, 11, 64, 64)
+    layer = tilec.function(text).bind(K=np.ones(shape, np.float32))
+    image, bias = np.ones((1, size, size, 64), np.float32), np.ones(64, np.float32)
+    executable = layer.compile(image, bias, options=Options(cpu="skylake-avx512"))
+    assert (kind(executable) == "fft") == (size == 56)

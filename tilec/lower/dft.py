@@ -25,7 +25,7 @@ Complex: TypeAlias = "tuple[Expr, Expr | None]"
 def is_length(count: int) -> bool:
     """Whether there is code for transforms of some elements."""
     for factor in (2, 3):
-        while count % factor == 0 and count:
+        while count and count % factor == 0:
             count //= factor
     return count == 1
 

@@ -116,7 +116,8 @@ def lower_program(
     work.places.update(input_places(program, strides or {}))
     inputs = tuple(work.places[value.name] for value in program.inputs)
     outputs = _outputs(work)
-    constants = tuple(_constant(work, node) for node in program.nodes if isinstance(node, Constant))
+    used = _constants(work, inside)
+    constants = tuple(_constant(work, node) for node in used)
     held = {place.buffer.name for place in work.places.values()}
     work.defaults = placed_defaults(program)
     for name, node in work.defaults.items():
@@ -190,6 +191,16 @@ def _copy_outputs(work: Lowering, outputs: tuple[Buffer, ...]) -> None:
         node = special.copy_map(name, output.value, kind)
         target = work.places[buffer.name] = Place(buffer, contiguous(concrete(kind.shape)))
         lower_loops(work, Group(node), pieces_of_map(node), target)
+
+
+def _constants(work: Lowering, inside: set[str]) -> list[Constant]:
+    """The constants that kernels read; matrices of transforms are in the code of theirs."""
+    apart = inside | work.transforms.keys()
+    read = {
+        name for node in work.program.nodes if node.name not in apart for name in operands(node)
+    }
+    read |= {output.value for output in work.program.outputs}
+    return [n for n in work.program.nodes if isinstance(n, Constant) and n.name in read]
 
 
 def _constant(work: Lowering, node: Constant) -> ConstantData:
