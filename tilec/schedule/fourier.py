@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from math import log2
 from typing import Final
 
-from tilec.errors import ScheduleError
 from tilec.records import dataclass
-from tilec.schedule.winograd import padded, product_cycles, register_rows
+from tilec.schedule.winograd import padded, parts_of, product_cycles, register_rows
 from tilec.target.core import Core
 from tilec.tensor.fourier import Fourier
 
@@ -64,13 +63,8 @@ def parse_fourier(text: str) -> FourierPlan:
     Raises:
         ScheduleError: it cannot be read.
     """
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise ScheduleError(
-            f"the convolution {text!r} cannot be read",
-            help="one is written like 'fft FFT(22x22,11x11) 6x4x16, block 9, parallel'",
-        )
-    method, rows, vectors, lanes, block, parallel = match.groups()
+    example = "fft FFT(22x22,11x11) 6x4x16, block 9, parallel"
+    method, rows, vectors, lanes, block, parallel = parts_of(_TEXT, text, example)
     return FourierPlan(method, int(block), int(rows), int(lanes), int(vectors), bool(parallel))
 
 

@@ -83,14 +83,23 @@ def parse_winograd(text: str) -> WinogradPlan:
     Raises:
         ScheduleError: it cannot be read.
     """
-    match = _TEXT.fullmatch(text)
+    example = "winograd F(4x4,3x3) 6x4x16, block 25, parallel tiles"
+    method, rows, vectors, lanes, block, parallel = parts_of(_TEXT, text, example)
+    return WinogradPlan(method, int(block), int(rows), int(lanes), int(vectors), parallel)
+
+
+def parts_of(pattern: re.Pattern[str], text: str, example: str) -> tuple[str, ...]:
+    """The groups of a pattern that a schedule has to match.
+
+    Raises:
+        ScheduleError: it does not.
+    """
+    match = pattern.fullmatch(text)
     if match is None:
         raise ScheduleError(
-            f"the convolution {text!r} cannot be read",
-            help="one is written like 'winograd F(4x4,3x3) 6x4x16, block 25, parallel tiles'",
+            f"the convolution {text!r} cannot be read", help=f"one is written like '{example}'"
         )
-    method, rows, vectors, lanes, block, parallel = match.groups()
-    return WinogradPlan(method, int(block), int(rows), int(lanes), int(vectors), parallel)
+    return match.groups()
 
 
 def padded(elems: int, size: int) -> int:
