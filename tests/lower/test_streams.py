@@ -42,6 +42,7 @@ KINDS = (
     ("Y[i : M] = {}(A[b, k, i] * X[k])", {"A": "BKM", "X": "K"}),
     ("Y[i, b : M, B] = {}(A[i, k] * X[k, b])", {"A": "MK", "X": "KB"}),
     ("Y[i, b : M, B] = {}(A[i, k] * X[k, b])", {"A": "MK", "X": "KB"}),
+    ("Y[i, b : M, B] = {}(A[k, i] * X[k, b])", {"A": "KM", "X": "KB"}),
     ("Y[c, i, b : C, M, B] = {}(A[c, i, k] * X[k, c, b])", {"A": "CMK", "X": "KCB"}),
     ("Y[i, b : M, B] = {}(A[c, i, k] * X[c, k, b] * X[c, k, b])", {"A": "CMK", "X": "CKB"}),
     ("Y[i : M] = {}(A[i, b, k] + X[k]), b + k < 6", {"A": "MBK", "X": "K"}),
@@ -207,8 +208,13 @@ def chosen(text: str, **shapes: tuple[int, ...]) -> str:
         ),
         (
             "R[a, b : P, N] = +(X[t, b] * A[a, t])",
-            {"A": (512, 100_000), "X": (100_000, 4)},
-            "stream a=6 t=16, share b, pack, 16 parts of t",
+            {"A": (512, 500_000), "X": (500_000, 4)},
+            "stream a=6 t=16, share b, pack, 31 parts of t",
+        ),
+        (
+            "R[m, b : P, N] = +(X[t, b] * A[t, m])",
+            {"A": (500_000, 512), "X": (500_000, 8)},
+            "stream t=8 m=16, share b, 16 parts of t",
         ),
         ("S[] = +(A[i, j])", {"A": (2048, 2048)}, "stream -=1 i.j=16, 16 parts of i.j"),
     ],

@@ -54,7 +54,7 @@ from tilec.lower.walk import substitute
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.schedule.reduction import Access, Reduction
-from tilec.schedule.stream import accumulators
+from tilec.schedule.stream import accumulators, places
 from tilec.schedule.values import Streamed
 from tilec.tensor.affine import Affine
 from tilec.tensor.forms import Axis, form_of
@@ -149,7 +149,7 @@ class StreamWriter:
         size = cut.size
         cut = cut.axis
         count = -(-cut.extent // size)
-        outputs = prod(axis.extent for axis in self.problem.axes)
+        outputs = self._slots
         kind = VType(self._total)
         name = f"{self.target.output.name}.partial"
         self.partial = Buffer(name, kind, outputs * count, writable=True)
@@ -193,11 +193,17 @@ class StreamWriter:
         return list(writer.piece(final, plan))
 
     def _slot(self) -> Affine:
-        """Number of an output element among all."""
+        """Place of an output element among all; those along the lanes lie side by side."""
         slot = Affine()
-        for axis in self.problem.axes:
-            slot = slot * axis.extent + Affine.index(axis.name) - Affine.number(axis.low)
+        for axis in sorted(self.problem.axes, key=lambda axis: axis.name == self.plan.vector):
+            here = Affine.index(axis.name) - Affine.number(axis.low)
+            slot = slot * places(self.problem, self.plan, axis) + here
         return slot
+
+    @property
+    def _slots(self) -> int:
+        """Places for one part of all output elements."""
+        return prod(places(self.problem, self.plan, axis) for axis in self.problem.axes)
 
     # Output loops.
 
@@ -415,12 +421,12 @@ class StreamWriter:
         """Where the sum of a column is kept: in the partial results, or in scratch memory."""
         if self.partial is not None:
             return self.partial.name, self._partial_slot({**here, **share})
-        span = self.plan.span or self.problem.axis(self.plan.vector).extent
-        size = span * len(self._shared())
+        distance = places(self.problem, self.plan, self.problem.axis(self.plan.vector))
+        size = distance * len(self._shared())
         held = Buffer(".sums", VType(self._total), size, scope=Scope.CACHE, writable=True)
         if held not in self.locals:
             self.locals.append(held)
-        return held.name, build.add(build.var(self.plan.vector), build.const(at * span))
+        return held.name, build.add(build.var(self.plan.vector), build.const(at * distance))
 
     # Common parts.
 
@@ -456,8 +462,7 @@ class StreamWriter:
 
     def _partial_slot(self, point: dict[str, Expr]) -> Expr:
         assert self.partial is not None
-        outputs = prod(axis.extent for axis in self.problem.axes)
-        before = build.mul(self.number, build.const(outputs))
+        before = build.mul(self.number, build.const(self._slots))
         return build.add(before, substitute(form_expr(form_of(self._slot())), point))
 
     def _stored(self, value: Var, point: dict[str, Expr]) -> Stmt:

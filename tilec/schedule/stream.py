@@ -10,8 +10,10 @@ from dataclasses import replace
 from math import prod
 
 from tilec.records import dataclass
+from tilec.schedule.footprint import LINE_BYTES
 from tilec.schedule.legal import WORKSPACE_BYTES
 from tilec.schedule.reduction import Access, Reduction
+from tilec.schedule.traffic import FAR_CACHES
 from tilec.schedule.values import Streamed
 from tilec.target.core import Core
 from tilec.tensor.forms import Axis
@@ -60,6 +62,9 @@ PART_BYTES = 32 << 10
 COPY_CYCLES = (0.6, 1.2)
 """One element of an operand that is copied to lie consecutively, up to eight elements apart (they
 are read by vectors and shuffled) and beyond."""
+
+STORE_CYCLES = 3.0
+"""One result that is stored by itself."""
 
 MOST_ROWS = 32
 """Values that are added to each other before they are added to a total (see ``lower/loops.py``)."""
@@ -131,6 +136,8 @@ def seconds(problem: Reduction, core: Core, plan: Streamed) -> float:
         # Every row of a step shares one update of the sums: load, convert, add, store.
         busy += (4 if problem.cascades else 2) / plan.rows
         ends = outputs / plan.lanes * 4
+        if abs(problem.store.coefficient(plan.vector)) > 1:
+            ends = outputs * STORE_CYCLES
     else:
         width = plan.lanes * accumulators(plan.rows * shares)
         chain = core.fma_latency / (group * width / plan.lanes)
@@ -155,18 +162,36 @@ def cost(problem: Reduction, core: Core, plan: Streamed) -> float:
 
 def scratch_bytes(problem: Reduction, plan: Streamed, core: Core) -> int:
     """Bytes of the sums that all threads keep, and of the results of parts."""
-    item = 8 if problem.cascades else problem.lane_bytes
-    outputs = problem.points // _steps(problem)
+    item = _sum_bytes(problem)
     if plan.parts > 1:
         copies = -(-_copied_bytes(problem, plan) // plan.parts) * core.threads
+        outputs = prod(places(problem, plan, axis) for axis in problem.axes)
         return plan.parts * outputs * item + copies
     if plan.pack:
         return _copied_bytes(problem, plan)
     if not problem.is_output(plan.vector):
         return 0
-    span = plan.span or problem.axis(plan.vector).extent
     threads = 1 if plan.parallel is None else core.threads
-    return span * _shares(problem, plan) * item * threads
+    return (
+        places(problem, plan, problem.axis(plan.vector)) * _shares(problem, plan) * item * threads
+    )
+
+
+def places(problem: Reduction, plan: Streamed, axis: Axis) -> int:
+    """How many sums lie side by side along an output loop, in partial results or at hand.
+
+    Sums of columns lie along the lanes, an odd number of cache lines for each other output: runs
+    a power of two apart would meet in one set of the first-level cache.
+    """
+    if axis.name != plan.vector:
+        return axis.extent
+    count = plan.span if plan.span and plan.parts == 1 else axis.extent
+    line = LINE_BYTES // _sum_bytes(problem)
+    return (-(-count // line) | 1) * line
+
+
+def _sum_bytes(problem: Reduction) -> int:
+    return 8 if problem.cascades else problem.lane_bytes
 
 
 def spread(problem: Reduction, vector: str) -> tuple[Access, ...]:
@@ -206,9 +231,9 @@ def _is_run(problem: Reduction, axis: Axis, big: Access, core: Core) -> bool:
         -1,
     ):
         return False
-    if not problem.is_output(name):
-        return not problem.constraints or not spread(problem, name)
-    return problem.store.coefficient(name) in (1, -1) and not spread(problem, name)
+    if not spread(problem, name):
+        return True
+    return not problem.is_output(name) and not problem.constraints
 
 
 def _plans(problem: Reduction, core: Core, vector: Axis, share: Axis | None) -> list[Streamed]:
@@ -232,8 +257,8 @@ def _plans(problem: Reduction, core: Core, vector: Axis, share: Axis | None) -> 
         return [*plans, Streamed(vector.name, lanes, None, 1, name)]
     sums = 8 if problem.cascades else 4
     span = SPAN_BYTES // sums // lanes * lanes
-    count = core.registers // 4 * (2 if problem.cascades else 1)
-    count = max(COLUMN_ROWS, count // shares)
+    wide = 2 if problem.cascades else 1
+    count = wide * max(COLUMN_ROWS, core.registers // 4 // shares)
     return [
         Streamed(
             vector.name,
@@ -265,14 +290,13 @@ def _divided(problem: Reduction, core: Core, plan: Streamed) -> Streamed:
         row = problem.axis(plan.row or plan.vector)
         parts = min(PARTS, row.extent // PART_ROWS, problem.bytes // PART_BYTES)
         return replace(plan, parts=parts, parallel=row.name) if parts > 1 else plan
-    shared = _shared_bytes(problem)
-    near = shared <= core.l2_bytes // 2
-    if plan.row is not None and _tasks(problem, plan.row, plan.rows) >= TASKS and near:
+    whole = plan.row is not None and _tasks(problem, plan.row, plan.rows) >= TASKS
+    if whole and not _is_far(problem, core, plan):
         return replace(plan, parallel=plan.row)
     cut = max(problem.reductions, key=lambda axis: axis.extent)
     width = plan.lanes * ACCUMULATORS if cut.name == plan.vector else 1
     # What all rows share is read again for each of them: a part of it stays in the second level.
-    most = max(PARTS, -(-shared // (core.l2_bytes // 4)))
+    most = max(PARTS, -(-_shared_bytes(problem) // (core.l2_bytes // 4)))
     parts = min(most, cut.extent // (2 * width), problem.bytes // PART_BYTES)
     return replace(plan, parts=parts, parallel=cut.name) if parts > 1 else plan
 
@@ -329,16 +353,20 @@ def _shared_bytes(problem: Reduction) -> int:
     return problem.bytes - problem.elements(problem.big) * problem.big.bytes
 
 
+def _is_far(problem: Reduction, core: Core, plan: Streamed) -> bool:
+    """Whether what all rows share comes from far for each of them; the third level keeps up."""
+    return _shared_bytes(problem) // plan.parts > FAR_CACHES * core.l2_bytes
+
+
 def _again(problem: Reduction, core: Core, plan: Streamed) -> float:
     """Seconds of reading again, for each block of rows, what the second level does not hold."""
     if plan.row is None:
         blocks = prod(axis.extent for axis in problem.axes if axis.name != plan.share)
     else:
         blocks = _tasks(problem, plan.row, plan.rows)
-    shared = _shared_bytes(problem)
-    if problem.is_output(plan.vector) or shared // plan.parts <= core.l2_bytes // 2:
+    if problem.is_output(plan.vector) or not _is_far(problem, core, plan):
         return 0.0
-    return (blocks - 1) * shared / core.bandwidth("L3", 1)
+    return (blocks - 1) * _shared_bytes(problem) / core.bandwidth("L3", 1)
 
 
 def _illegal_loops(problem: Reduction, plan: Streamed) -> str | None:
