@@ -101,8 +101,9 @@ class Case:
         name: Tells the row from others of the set.
         program: Tile text.
         shapes: Shape of each input, in the order of the program; all are f32.
-        output: Shape of the result.
+        output: Shape of the result; of several results, which follow one another, their elements.
         constants: Inputs that are known before the call, such as weights.
+        scales: Standard deviations of inputs, where those are not 1.
         flop: Floating-point operations of the definition, two for a multiplication with addition.
         reference: The result in float64.
         peers: How each peer computes it, by the peer's name; a peer that cannot is left out.
@@ -116,6 +117,7 @@ class Case:
     reference: Callable[[Inputs], Array]
     peers: Mapping[str, Maker]
     constants: frozenset[str] = field(default=frozenset[str]())
+    scales: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def bytes(self) -> int:
@@ -130,6 +132,7 @@ class Case:
         for name, shape in self.shapes.items():
             made[name] = aligned(shape)
             generator.standard_normal(dtype=np.float32, out=made[name])
+            made[name] *= np.float32(self.scales.get(name, 1))
         return made
 
 

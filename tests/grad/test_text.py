@@ -110,3 +110,11 @@ def test_wrt() -> None:
     f = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
     assert tilec.grad(f, ("B", "A")).outputs == ("DB", "DA")
     assert tilec.grad(f, "B").outputs == ("DB",)
+
+
+def test_relu_of_what_is_computed_reads_its_result() -> None:
+    """So that the sums before it are not stored; of an input there would be nothing to gain."""
+    layer = "function (A[M, K], W[K, N], B[N]) -> (R) { S[i, j : M, N] = +(A[i, k] * W[k, j]);"
+    found = tilec.grad(tilec.function(f"{layer} R = relu(S + B); }}"), "A").source
+    assert "R <= 0 ? 0 : DR" in found
+    assert "X <= 0 ? 0 : DR" in tilec.grad(tilec.function("R = relu(X)")).source

@@ -72,6 +72,19 @@ def test_points_must_differ() -> None:
         minimal_filter(2, 3, (F(0), F(1), F(1)))
 
 
+@pytest.mark.parametrize(
+    ("output", "start"), [("n y+i-1 x+j-1 c", -1), ("n y+i x+j c", 0), ("n y-i+1 x-j+1 c", -1)]
+)
+def test_a_gradient_by_the_data_is_a_convolution(output: str, start: int) -> None:
+    """``y`` is put in terms of the output coordinate; at the edges taps have no point."""
+    program = conv(output, "n y x f", "i j c f", (2, 7, 6, 5), (2, 7, 6, 4), (3, 3, 5, 4))
+    found = recognised(program)
+    assert isinstance(found, Convolution), found
+    assert [window.taps for window in found.windows] == [1, 3, 3]
+    assert found.windows[1].offset == start - (start == 0) * 2
+    same_after(program, (2, 3), 2)
+
+
 def test_the_known_matrices_of_f_2_3() -> None:
     made = minimal_filter(2, 3)
     assert isinstance(made, Minimal)

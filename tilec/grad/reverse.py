@@ -278,11 +278,24 @@ class _Reverse:
         cotangent = factor_of(node, self.tape).backward(self.tape.read(seed))
         if cotangent is None:
             return ()
-        known = self.tape.read(node.name) if _is_heavy(value) else None
+        known = self.tape.read(node.name) if self._is_kept(value) else None
         received: dict[str, Scalar] = {}
         for read, part in adjoints(value, cotangent, self.varied, known).items():
             received[read.tensor] = part  # a map reads each tensor at one place
         return tuple((name, self._back(name, part, node)) for name, part in received.items())
+
+    def _is_kept(self, value: Scalar) -> bool:
+        """Whether a result is worth reading instead of computing it again.
+
+        The sign of ``relu(C + B)`` is that of its operand. Where C is computed, nothing needs it
+        but the result then, so that it is not stored.
+        """
+        if not isinstance(value, Apply):
+            return False
+        if value.op == "relu":
+            computed = {node.name for node in self.tape.nodes}
+            return any(read.tensor in computed for read in reads(value))
+        return OPERATIONS[value.op].rule is Rule.MATH or value.op == "div"
 
     def _back(self, name: str, value: Scalar, node: Map) -> Term:
         """What a value receives through an elementwise statement that may have broadcast it."""
@@ -309,10 +322,3 @@ def _fits(own: Sequence[object], full: Sequence[object]) -> bool:
     """Whether it is certain along which axes a shape is broadcast to another."""
     extra = len(full) - len(own)
     return all(a in (1, b) for a, b in zip(own, full[extra:], strict=True))
-
-
-def _is_heavy(value: Scalar) -> bool:
-    """Whether a result is worth reading instead of computing it again."""
-    if not isinstance(value, Apply):
-        return False
-    return OPERATIONS[value.op].rule is Rule.MATH or value.op == "div"

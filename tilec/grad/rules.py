@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from tilec.dtypes import F32, I32
-from tilec.tensor.scalar import Apply, Literal, Scalar
+from tilec.tensor.scalar import Apply, Literal, Read, Scalar
 from tilec.tensor.surface import loose
 
 Linear: TypeAlias = Callable[[Scalar], Scalar]
@@ -168,6 +168,11 @@ def _unary(make: Callable[[Scalar, Scalar], Linear]) -> _Rule:
     return lambda args, result: (make(args[0], result),)
 
 
+def _stored(result: Scalar) -> Scalar | None:
+    """A result that is there already; None where it would be computed again."""
+    return result if isinstance(result, Read) else None
+
+
 def _root(value: Scalar) -> Scalar:
     return loose("sqrt", value)
 
@@ -183,7 +188,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "max": _max,
     "min": _min,
     # NaN is not less than 0, so that it keeps its cotangent as it keeps its value.
-    "relu": _unary(lambda x, y: lambda s: choose(loose("cmp_le", x, ZERO), ZERO, s)),
+    "relu": _unary(lambda x, y: _where("cmp_le", _stored(y) or x, ZERO, holds=False)),
     "recip": _unary(lambda x, y: _times(neg(_square(y)))),
     "sqrt": _unary(lambda x, y: _over(mul(_TWO, y))),
     "exp": _unary(lambda x, y: _times(y)),

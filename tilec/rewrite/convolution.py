@@ -4,19 +4,21 @@
 in both factors and not in the output; one of filters, in the output and the weights; any number of
 windows, of a tap and an output index each; and batch indices, in the output and the data. In a
 depthwise convolution one index is channel and filter, in the output and both factors. A tap that
-runs backwards (as in a gradient) is a window whose weights are read in reverse.
+runs backwards is a window whose weights are read in reverse. A gradient by the data writes
+``DX[.. y + i - 1 ..]``: put in terms of the output coordinate, that is such a window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from tilec.dtypes import F32, F64, DType
 from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Contraction, TensorType
-from tilec.tensor.scalar import Apply, Read
+from tilec.tensor.scalar import Apply, Read, at_indices, reads
 from tilec.tensor.size import concrete
 from tilec.tensor.tiling import TileAxis
 
@@ -105,9 +107,11 @@ def convolution_of(node: Contraction, types: Mapping[str, TensorType]) -> Convol
     factors = [each for each in body.args if isinstance(each, Read) and each.dtype == dtype]
     if len(factors) != 2 or len(body.args) != 2:
         return "not a product of two tensors"
+    node = _by_output(node, factors, types)
     outputs = _names(node.output)
     if outputs is None:
         return "an output that is not one index per axis"
+    factors = list(reads(node.body))
     found = [_read_as(node, types, outputs, data, weights) for data, weights in _orders(factors)]
     return next((each for each in found if not isinstance(each, str)), found[0])
 
@@ -122,6 +126,44 @@ def _names(access: tuple[Affine, ...]) -> tuple[str, ...] | None:
     names = tuple(form.indices[0] if len(form.indices) == 1 else "" for form in access)
     plain = all(form == Affine.index(name) for name, form in zip(names, access, strict=True))
     return names if plain and len(set(names)) == len(names) else None
+
+
+def _by_output(
+    node: Contraction, factors: list[Read], types: Mapping[str, TensorType]
+) -> Contraction:
+    """The same contraction with one index for each output coordinate, where there can be one.
+
+    Of ``O[y + i - 1]`` the longest index is replaced, y by o - i + 1. The points stay the same: the
+    accesses, in which it is replaced, are what bounds it.
+    """
+    extents = {
+        form.indices[0]: extent
+        for read in factors
+        for form, extent in zip(read.access, concrete(types[read.tensor].shape), strict=True)
+        if len(form.indices) == 1 and form == Affine.index(form.indices[0])
+    }
+    values: dict[str, Affine] = {}
+    output = list(node.output)
+    for at, form in enumerate(node.output):
+        terms, _ = form.rational()
+        plain = len(terms) == 1 and form == Affine.index(*terms)
+        others = (*output[:at], *output[at + 1 :])
+        elsewhere = {name for each in others for name in each.indices}
+        free = [n for n in terms if abs(terms[n]) == 1 and n in extents and n not in elsewhere]
+        if plain or not free:
+            continue
+        longest = max(free, key=lambda name: (extents[name], name))
+        output[at] = coordinate = Affine.index(f"_o{at}")  # as no index of a program is called
+        rest = form - Affine(((longest, terms[longest]),))
+        values[longest] = (coordinate - rest) * (1 / terms[longest])
+    indices = (name for name in node.indices if name not in values)
+    added = (form.indices[0] for form in output if form not in node.output)
+    return replace(
+        node,
+        indices=(*added, *indices),
+        output=tuple(output),
+        body=at_indices(node.body, values),
+    )
 
 
 def _read_as(
