@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -14,6 +15,7 @@ from tilec.kernel.printer import print_kernel
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import expressions
 from tilec.runtime.arrays import Array
+from tilec.target.core import host_core
 
 
 def is_transposed(kernel: Kernel) -> bool:
@@ -72,4 +74,21 @@ def test_switched_off() -> None:
 def test_long_ones_are_divided() -> None:
     made = program("function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }", A=(999, 2000))
     (kernel,) = lower_program(made).kernels
-    assert "parallel for j.block in 0 .. 125" in print_kernel(kernel)
+    assert "parallel for j.group in 0 .. 125 by 4" in print_kernel(kernel)
+
+
+@pytest.mark.parametrize("shape", [(1030, 70), (1024, 16), (1300, 2, 131)])
+def test_rows_of_large_results_are_stored_in_runs(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the squares of a group, along both loops, and with a loop beside them."""
+    small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
+    monkeypatch.setattr("tilec.program.pipeline.host_core", lambda: small)
+    a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    names = "ijk"[: len(shape)]
+    text = f"T[{', '.join(reversed(names))} : {', '.join(map(str, reversed(shape)))}]"
+    function = tilec.function(f"{text} = =(A[{', '.join(names)}])")
+    executable = function.compile(a)
+    assert ".run" in executable.source("kernel") or not small.vector_bytes
+    for threads in (1, 2):
+        np.testing.assert_array_equal(np.asarray(function(a, num_threads=threads)), a.T)

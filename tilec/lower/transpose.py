@@ -5,6 +5,10 @@ stored column by column, so that every cache line is read once and written once,
 by element, each line would come to the first cache as often as it has elements: rows that are a
 power of two apart meet in a few of its sets.
 
+Squares come in groups, so that lines beside each other are touched one soon after the other. Where
+rows of a large result are a page or more apart, a group is left in scratch memory first and stored
+row by row: memory writes a run of a kilobyte much faster than as many single lines of many pages.
+
 Assumes a piece that ``transposition`` recognises. Guarantees that what is left at the edges is
 written by plain loops.
 """
@@ -12,6 +16,7 @@ written by plain loops.
 from __future__ import annotations
 
 from dataclasses import field, replace
+from math import prod
 
 from tilec.kernel import build
 from tilec.kernel.ir import (
@@ -48,6 +53,19 @@ _ZERO = build.const(0)
 _ELEMENT_BYTES = (4, 8)
 """Of narrower elements a square would not fit into the registers."""
 
+GROUP = 4
+"""Squares of a group in either direction, where they are stored where they belong."""
+
+RUN_BYTES = 1024
+"""Of a row of the result that is stored at once."""
+
+READ_BYTES = 512
+"""Of a row that is read for that: with the above, scratch memory of 128 KiB for f32."""
+
+PAGE_BYTES = 4096
+
+_RUN = ".run"
+
 
 @dataclass(frozen=True, slots=True)
 class Transposition:
@@ -58,12 +76,27 @@ class Transposition:
         across: Loop along which the reads are consecutive.
         reads: These reads.
         lanes: Elements of a vector, and rows of a square.
+        in_runs: Whether results are stored in runs, out of scratch memory.
     """
 
     along: Axis
     across: Axis
     reads: tuple[Read, ...]
     lanes: int
+    in_runs: bool
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Squares of a group along the two loops."""
+        if not self.in_runs:
+            return {self.along.name: GROUP, self.across.name: GROUP}
+        square = self.lanes * self.reads[0].dtype.bytes
+        return {self.along.name: RUN_BYTES // square, self.across.name: READ_BYTES // square}
+
+    @property
+    def pitch(self) -> int:
+        """Elements between rows in scratch memory: no power of two, so that they share no sets."""
+        return self.lanes * (self.groups[self.along.name] + 1)
 
 
 def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition | None:
@@ -94,10 +127,13 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     ]
     if len(across) != 1 or len(sizes) != 1 or not sizes.issubset(_ELEMENT_BYTES):
         return None
-    lanes = core.lanes(sizes.pop())
+    size = sizes.pop()
+    lanes = core.lanes(size)
     if lanes < 2 or min(along.extent, across[0].extent) < lanes:
         return None
-    return Transposition(along, across[0], tuple(found), lanes)
+    is_large = prod(axis.extent for axis in piece.axes) * size > core.last_cache_bytes
+    is_apart = abs(store.coefficient(across[0].name)) * size >= PAGE_BYTES
+    return Transposition(along, across[0], tuple(found), lanes, is_large and is_apart)
 
 
 @dataclass(slots=True)
@@ -152,19 +188,60 @@ class TransposeWriter:
             for axis in (problem.along, problem.across)
         }
         stmts: list[Stmt] = self._square(starts)
-        # Rows are read in long runs, which prefetchers follow.
-        order = [problem.along, problem.across]
-        if parallel == problem.across.name:
-            order.reverse()
-        for axis in reversed(order):
+        axes = (problem.along, problem.across)
+        several = [axis for axis in axes if self._is_grouped(axis, parallel)]
+        for axis in axes:
+            first, stop = _ZERO, build.const(axis.extent // problem.lanes)
+            if axis in several:
+                first, stop = self._group(axis)
+            stmts = [For(f"{axis.name}.block", first, stop, tuple(stmts))]
+        if problem.in_runs:
+            stmts += self._runs()
+        for axis in sorted(several, key=lambda axis: axis.name == parallel):
             kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
             count = build.const(axis.extent // problem.lanes)
-            stmts = [For(f"{axis.name}.block", _ZERO, count, tuple(stmts), kind=kind)]
+            step = problem.groups[axis.name]
+            stmts = [For(f"{axis.name}.group", _ZERO, count, tuple(stmts), step, kind)]
         for axis in reversed(self._others):
             kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
             low, high = build.const(axis.low), build.const(axis.high)
             stmts = [For(axis.name, low, high, tuple(stmts), kind=kind)]
         return stmts
+
+    def _is_grouped(self, axis: Axis, parallel: str | None) -> bool:
+        """Whether there may be several groups along a loop."""
+        many = axis.extent // self.problem.lanes > self.problem.groups[axis.name]
+        return many or self.problem.in_runs or axis.name == parallel
+
+    def _group(self, axis: Axis) -> tuple[Expr, Expr]:
+        """The squares of a group along a loop."""
+        first = build.var(f"{axis.name}.group")
+        count = build.const(axis.extent // self.problem.lanes)
+        size = build.const(self.problem.groups[axis.name])
+        return first, build.minimum(build.add(first, size), count)
+
+    def _runs(self) -> list[Stmt]:
+        """Store a group row by row, out of scratch memory."""
+        problem, lanes = self.problem, build.const(self.problem.lanes)
+        kind, names = VType(self.target.output.type.dtype), (".column", ".row")
+        rows = problem.groups[problem.across.name] * problem.lanes
+        run = Buffer(_RUN, kind, rows * problem.pitch, scope=Scope.CACHE, writable=True)
+        self.locals.append(run)
+        held = build.add(
+            build.mul(build.var(".row"), build.const(problem.pitch)), build.var(".column")
+        )
+        point: dict[str, Expr] = {}
+        counts: list[Expr] = []
+        for axis, name in zip((problem.along, problem.across), names, strict=True):
+            first, stop = self._group(axis)
+            begin = build.add(build.mul(first, lanes), build.const(axis.low))
+            point[axis.name] = build.add(begin, build.var(name))
+            counts.append(build.mul(build.sub(stop, first), lanes))
+        where = substitute(form_expr(form_of(self.flat.stores[0])), point)
+        value = Load(_RUN, held, VType(kind.dtype, problem.lanes))
+        store = Store(self.target.output.name, where, value)
+        inner = For(".column", _ZERO, counts[0], (store,), problem.lanes)
+        return [For(".row", _ZERO, counts[1], (inner,))]
 
     def _square(self, starts: dict[str, Expr]) -> list[Stmt]:
         """One square: its rows, then column by column what is stored."""
@@ -204,9 +281,23 @@ class TransposeWriter:
                 stmts.append(Store(held.name, _ZERO, vectors[c]))
             point = {across: build.add(starts[across], build.const(c))}
             wide = widen(substitute(value, point), along, starts[along], lanes, None, registers)
-            where = substitute(store, {**starts, **point})
-            stmts.append(Store(self.target.output.name, where, wide))
+            if problem.in_runs:
+                stmts.append(Store(_RUN, self._held(c), wide))
+            else:
+                where = substitute(store, {**starts, **point})
+                stmts.append(Store(self.target.output.name, where, wide))
         return stmts
+
+    def _held(self, column: int) -> Expr:
+        """Where a column of a square is in scratch memory."""
+        along, across, lanes = self.problem.along.name, self.problem.across.name, self.problem.lanes
+
+        def own(name: str) -> Expr:
+            return build.sub(build.var(f"{name}.block"), build.var(f"{name}.group"))
+
+        row = build.add(build.mul(own(across), build.const(lanes)), build.const(column))
+        first = build.mul(own(along), build.const(lanes))
+        return build.add(build.mul(row, build.const(self.problem.pitch)), first)
 
     def _edges(self) -> list[Stmt]:
         """What is left of the rows, then of the columns."""
