@@ -11,7 +11,15 @@ from typing import Final, NoReturn
 from tilec.errors import ArgumentError
 from tilec.records import dataclass
 
-CONVOLUTIONS: Final = ("auto", "direct", "winograd", "fft")
+CONVOLUTIONS: Final = (
+    "auto",
+    "direct",
+    "winograd",
+    "fft",
+    "lowering-1",
+    "lowering-2",
+    "lowering-3",
+)
 """Methods of convolutions that ``Options.conv`` names."""
 
 
@@ -30,8 +38,9 @@ class Options:
             compiled for and printed, not run.
         workspace_bytes: Scratch memory that a kernel may take, all threads together.
         conv: Method of convolutions: ``auto`` takes the one that is the fastest by prediction,
-            ``direct`` the definition; ``winograd`` and ``fft`` transforms of tiles wherever they
-            can be used.
+            ``direct`` the definition; ``winograd`` and ``fft`` transforms of tiles, and
+            ``lowering-1`` to ``lowering-3`` copies or sums around one product of matrices,
+            wherever they can be used.
         tuned: Take the schedules that ``tilec.tune`` found on this machine, where there are any.
     """
 

@@ -124,7 +124,8 @@ def test_methods_are_explained() -> None:
     options = Options(conv="auto", cpu="skylake-avx512")
     (report,) = layer.compile(given["X"], options=options).explain(measure=False).kernels
     names = [each.method for each in report.methods]
-    assert sorted(names) == ["F(2x2,3x3)", "F(3x3,3x3)", "F(4x4,3x3)", "direct"]
+    lowerings = ["lowering-1", "lowering-2", "lowering-3"]
+    assert sorted(names) == ["F(2x2,3x3)", "F(3x3,3x3)", "F(4x4,3x3)", "direct", *lowerings]
     assert report.schedule.startswith(f"winograd {names[0]}")
     assert [each.seconds for each in report.methods] == sorted(
         each.seconds for each in report.methods
@@ -179,7 +180,7 @@ def test_fourier_transforms_and_the_same_bits_with_any_number_of_threads(depthwi
     assert len(executable.kernels) == 1
     assert error(executable(given["X"], given["B"]), given) < 1e-6
     report = executable.explain(measure=False).kernels[0]
-    assert [each.method[:3] for each in report.methods if each.method != "direct"] == ["FFT"]
+    assert [each.method[:3] for each in report.methods if each.method[0] == "F"] == ["FFT"]
     assert report.scratch_bytes > 0
     text = str(executable.schedule)
     assert Schedule.from_json(executable.schedule.as_json()) == Schedule.parse(text)
@@ -221,3 +222,15 @@ def test_auto_takes_fourier_transforms_of_large_windows(depthwise: bool, size: i
     image, bias = np.ones((1, size, size, 64), np.float32), np.ones(64, np.float32)
     executable = layer.compile(image, bias, options=Options(cpu="skylake-avx512"))
     assert (kind(executable) == "fft") == (size == 56)
+
+
+@pytest.mark.parametrize(("kind", "kernels"), [(1, 2), (2, 3), (3, 2)])
+def test_lowerings(kind: int, kernels: int) -> None:
+    given = arrays(size=9)
+    name = f"lowering-{kind}"
+    layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
+    executable = layer.compile(given["X"], options=Options(conv=name))
+    assert len(executable.kernels) == kernels
+    assert error(executable(given["X"]), given) < 1e-6
+    direct = layer.compile(given["X"], options=Options(conv="direct"))
+    assert direct.memory.workspace < executable.memory.workspace

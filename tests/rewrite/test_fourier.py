@@ -59,7 +59,7 @@ LAYOUTS = [
 ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.data())
 def test_two_windows_anywhere(layout: tuple[str, str, str], data: st.DataObject) -> None:
     output, read, weights = layout

@@ -1,4 +1,4 @@
-"""Chooses the method of each convolution: by its definition, Winograd's, or the Fourier transform.
+"""Chooses the method of each convolution: the definition, transforms of tiles, or a lowering.
 
 The method with the shortest predicted time is taken, of those whose rounding error, relative to the
 largest output, is expected to stay below 1e-5 in f32 (``docs/convolutions.md``). ``auto`` takes
@@ -28,6 +28,7 @@ from tilec.records import dataclass
 from tilec.rewrite.constants import constant_values
 from tilec.rewrite.convolution import Convolution, Window, convolution_of
 from tilec.rewrite.fourier import fourier_of
+from tilec.rewrite.lowering import KINDS, lifted_elems
 from tilec.rewrite.methods import apply_methods
 from tilec.rewrite.winograd import winograd_of
 from tilec.schedule import model
@@ -92,11 +93,12 @@ class Method:
     """A way to compute a convolution.
 
     Attributes:
-        transform: The tiles and their schedule; None is the definition.
+        transform: The tiles and their schedule; None for the definition and lowerings.
         cycles: The predicted time on all threads.
         flops: Arithmetic operations.
         depth: Operations that must follow one another.
-        workspace_bytes: Scratch memory of all threads.
+        workspace_bytes: Scratch memory of all threads, or what a lowering writes out.
+        family: The option that asks for it.
     """
 
     transform: Transform | None
@@ -104,18 +106,12 @@ class Method:
     flops: int
     depth: int
     workspace_bytes: int = 0
+    family: str = "direct"
 
     @property
     def name(self) -> str:
         """``direct``, or the tiles and the window."""
-        return "direct" if self.transform is None else self.transform[0].method
-
-    @property
-    def family(self) -> str:
-        """The option that asks for it."""
-        if self.transform is None:
-            return "direct"
-        return "fft" if isinstance(self.transform[0], Fourier) else "winograd"
+        return self.family if self.transform is None else self.transform[0].method
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +159,7 @@ def choose_methods(
         return unchanged
     types, held = program.types(), dict(places)
     constants = constant_values(program, bound)
-    chosen: dict[str, tuple[Convolution, Transformed]] = {}
+    chosen: dict[str, tuple[Convolution, Transformed | str]] = {}
     found: dict[str, Transform] = {}
     considered: dict[str, tuple[Method, ...]] = {}
     for group in groups(program, fuse="fuse" not in options.disable):
@@ -189,8 +185,13 @@ def choose_methods(
         direct = _direct(conv, group, types, held, output, core, known, options)
         ways = [direct, *_winograd(conv, core, options, known)]
         ways += _fourier(conv, core, options, known)
+        ways += _lowerings(conv, direct, core)
         ways.sort(key=lambda way: way.cycles)
         considered[name] = tuple(ways)
+        if options.conv in KINDS:
+            if any(way.family == options.conv for way in ways):
+                chosen[group.node.name] = conv, options.conv
+            continue
         best = _chosen(ways, direct, options.conv)
         if best is not None:
             chosen[group.node.name], found[group.node.name] = (conv, best[0]), best
@@ -308,7 +309,21 @@ def _best(found: Sequence[Transform], core: Core, size: int, constant: bool) -> 
     if timed:
         time, best = min(timed, key=lambda each: each[0])
         workspace = scratch_bytes(best, core, size)
-        yield Method(best, time, flops(best), depth(best), workspace)
+        family = "fft" if isinstance(best[0], Fourier) else "winograd"
+        yield Method(best, time, flops(best), depth(best), workspace, family)
+
+
+def _lowerings(conv: Convolution, direct: Method, core: Core) -> Iterator[Method]:
+    """The kinds of explicit lowering: what is written out is written and read once."""
+    if conv.is_depthwise:
+        return
+    for kind in KINDS:
+        held = lifted_elems(conv, kind) * conv.dtype.bytes
+        rate = core.memory_gigabytes / core.gigahertz
+        if held <= core.l3_bytes:
+            rate = core.l3_bytes_per_cycle * core.threads
+        time = direct.cycles + 2 * held / rate
+        yield replace(direct, cycles=time, workspace_bytes=held, family=kind)
 
 
 def _error(conv: Convolution, outputs: tuple[int, ...]) -> float:
