@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tilec.errors import InternalError, TargetError
 from tilec.options import Options
 from tilec.runtime.backend import Runner
+from tilec.target.core import Core, host_core, load
 from tilec_llvm.direct import entry
 from tilec_llvm.identity import library, processor_digest
 from tilec_llvm.jit import LlvmRunner, load_forever
@@ -40,6 +41,10 @@ class LlvmBackend:
 
         target = processor(options.cpu)
         return f"{versions()}, {target.triple}, {target.cpu}, {target.features}"
+
+    def core(self, options: Options) -> Core:
+        """The processor that the options name, else this machine."""
+        return host_core() if options.cpu is None else load(options.cpu)
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Object code of a module, with its large constants."""

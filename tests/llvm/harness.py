@@ -1,8 +1,9 @@
-"""Runs hand-built kernel IR through the LLVM backend on NumPy arrays."""
+"""Runs hand-built kernel IR through a backend on NumPy arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -26,11 +27,19 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.kernel.verify import verify
+from tilec.lower.narrow import Narrow
 from tilec.options import Options
-from tilec_llvm import backend
+from tilec.runtime.backend import find_backend
 
 Array = NDArray[Any]
 OPTIONS = Options(debug=True)
+
+
+class Current:
+    """What the tests run on; ``conftest.py`` sets it."""
+
+    target = "llvm"
+
 
 _NAMES = {Kind.INT: "int", Kind.UINT: "uint", Kind.FLOAT: "float"}
 
@@ -59,7 +68,14 @@ def module_of(
 def run(module: Module, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
     """Verify, compile, load and run a module on arrays that begin at their first element."""
     verify(module)
-    code = backend.compile(module, OPTIONS)
+    options = replace(OPTIONS, target=Current.target)
+    backend = find_backend(options.target)
+    widest = backend.core(options).widest_lanes
+    if widest:
+        kernels = tuple(Narrow(widest).apply(kernel) for kernel in module.kernels)
+        module = replace(module, kernels=kernels)
+        verify(module)
+    code = backend.compile(module, options)
     runner = backend.load(code, module.name, module.workspace_bytes)
     runner.run([a.ctypes.data for a in inputs], [a.ctypes.data for a in outputs])
 

@@ -13,6 +13,8 @@ from tilec.dtypes import ALL, BF16, BOOL, DType, integer_range
 from tilec.operations import OPERATIONS, Rule
 from tilec.tensor import numpy_ops
 
+EVERY_TARGET = True
+
 EXACT = [
     *(row for row in OPERATIONS.values() if row.rule not in (Rule.MATH, Rule.CAST, Rule.SELECT)),
     OPERATIONS["recip"],

@@ -11,6 +11,7 @@ from tilec.kernel.ir import Buffer, Call, Kernel, Load, VType
 from tilec.lower import special
 from tilec.lower.buffers import register_bits
 from tilec.lower.decide import Decide, kernel_name
+from tilec.lower.narrow import Narrow
 from tilec.lower.nontemporal import Nontemporal
 from tilec.lower.plan import WIDE
 from tilec.lower.translate import Place, contiguous
@@ -121,6 +122,9 @@ def finish(
     if "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)
         work.observe("vectorise", kernel)
+    if work.core.widest_lanes:
+        kernel = Narrow(work.core.widest_lanes).apply(kernel)
+        work.observe(Narrow.name, kernel)
     if body.stores_once and NONTEMPORAL not in work.disable:
         kernel = Nontemporal(work.core.last_cache_bytes, work.core.line_bytes).apply(kernel)
         work.observe(NONTEMPORAL, kernel)

@@ -31,10 +31,10 @@ from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, split_constants
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
-from tilec.runtime.backend import Backend
+from tilec.runtime.backend import Backend, find_backend
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Schedule
-from tilec.target.core import Core, host_core, load
+from tilec.target.core import Core
 from tilec.tensor.ir import Program, TensorType
 from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
@@ -330,7 +330,7 @@ def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Comp
 
 def core_of(options: Options) -> Core:
     """What code is tuned for: the processor that the options name, else this machine."""
-    core = host_core() if options.cpu is None else load(options.cpu)
+    core = find_backend(options.target).core(options)
     return replace(core, threads=1) if "thread" in options.disable else core
 
 

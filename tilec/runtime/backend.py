@@ -18,10 +18,14 @@ from tilec.options import Options
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
     from tilec.runtime.spec import Spec
+    from tilec.target.core import Core
 
 GROUP = "tilec.backends"
 
-OWN: Final[Mapping[str, str]] = {"llvm": "tilec_llvm:backend"}
+OWN: Final[Mapping[str, str]] = {
+    "llvm": "tilec_llvm:backend",
+    "opencl": "tilec_opencl:backend",
+}
 """The entry points of tilec itself. They stand here too because reading the metadata of all
 installed packages takes longer than everything else that a call of cached code does; a test holds
 them against ``pyproject.toml``."""
@@ -87,6 +91,10 @@ class Backend(Protocol):
         """Everything about versions and hardware that changes the code, as one line of text."""
         ...
 
+    def core(self, options: Options) -> Core:
+        """What the optimiser tunes code for."""
+        ...
+
     def compile(self, module: Module, options: Options) -> bytes:
         """Turn a module into loadable code."""
         ...
@@ -120,11 +128,12 @@ def backends() -> dict[str, Backend]:
 
 
 def find_backend(name: str) -> Backend:
-    """The backend called ``name``, loaded once.
+    """The backend called ``name``, loaded once; what follows a colon is the backend's own.
 
     Raises:
         TargetError: there is none (the message lists those that exist), or it is not usable.
     """
+    name = name.partition(":")[0]
     where = OWN.get(name) or _installed().get(name)
     if where is None:
         names = ", ".join(sorted({*known_backends(), "reference"}))

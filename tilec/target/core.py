@@ -18,6 +18,8 @@ from tilec.target.host import Cache, Host, host
 
 _FOLDER: Final = Path(__file__).parent / "descriptions"
 _GENERIC: Final = "generic"
+_OF_CODE: Final = ("widest_lanes", "is_gpu")
+"""What the language of a backend brings, not the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Core:
         l2_bytes_per_cycle: What one core reads from the second level.
         l3_bytes_per_cycle: What one core reads from the third level.
         memory_gigabytes: GB/s that all cores together read from memory.
+        widest_lanes: Lanes that a vector may have in the code; 0 when there is no limit.
+        is_gpu: Iterations of parallel loops are work-items of a GPU.
     """
 
     name: str = "skylake-avx512"
@@ -65,6 +69,8 @@ class Core:
     l2_bytes_per_cycle: float = 48
     l3_bytes_per_cycle: float = 10
     memory_gigabytes: float = 60
+    widest_lanes: int = 0
+    is_gpu: bool = False
 
     @property
     def key(self) -> str:
@@ -197,7 +203,7 @@ def _read(path: Path) -> Description:
     try:
         facts: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         cpus, features = tuple(facts.pop("cpus")), frozenset(facts.pop("features"))
-        wanted = {item.name for item in fields(Core)} - {"name"}
+        wanted = {item.name for item in fields(Core)} - {"name", *_OF_CODE}
         if facts.keys() != wanted:
             raise ValueError(f"its fields differ in {sorted(facts.keys() ^ wanted)}")
         return Description(Core(path.stem, **facts), cpus, features)

@@ -1,0 +1,174 @@
+"""The OpenCL devices of this machine: which there are, what they can do, and which one is meant."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from threading import Lock
+from types import ModuleType
+from typing import Any, Final, cast
+
+from tilec.errors import TargetError
+from tilec.records import dataclass
+from tilec_opencl.device import Machine
+
+INSTALL: Final = "pip install 'tilec[opencl]' brings pyopencl and, on Linux, a device in software"
+_WARP: Final = 0x4003
+"""CL_DEVICE_WARP_SIZE_NV: items that run in step on a GPU of NVIDIA."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device.
+
+    Attributes:
+        number: Its place in the list, which ``opencl:NUMBER`` means.
+        name: Its name.
+        platform: Name of the platform that drives it.
+        vendor: Its vendor.
+        version: Versions of OpenCL and of the driver.
+        kind: ``cpu``, ``gpu`` or ``accelerator``.
+        units: Compute units.
+        global_bytes: Memory.
+        local_bytes: Memory that a work-group shares.
+        most_items: Items that a work-group may have.
+        has_f64: Whether it computes in f64.
+        lacks: Why tilec cannot use it; "" when it can.
+        handle: pyopencl's object.
+    """
+
+    number: int
+    name: str
+    platform: str
+    vendor: str
+    version: str
+    kind: str
+    units: int
+    global_bytes: int
+    local_bytes: int
+    most_items: int
+    has_f64: bool
+    lacks: str
+    handle: Any
+
+    @property
+    def machine(self) -> Machine:
+        """The device as the emitter sees it."""
+        return Machine(self.name, self.kind != "cpu", self.units, self.most_items)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether it works on the memory of the host."""
+        return self.kind == "cpu"
+
+
+def library() -> ModuleType:
+    """Pyopencl.
+
+    Raises:
+        TargetError: it is not installed, or there is no OpenCL on this machine.
+    """
+    # Its own cache of compiled programs would grow beside tilec's.
+    os.environ.setdefault("PYOPENCL_NO_CACHE", "1")
+    try:
+        import pyopencl
+    except ImportError as error:
+        raise TargetError(f"OpenCL needs pyopencl: {error}", help=INSTALL) from error
+    return pyopencl
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """Every device of every platform, GPUs first."""
+    cl: Any = library()
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error as error:
+        raise TargetError(f"there is no OpenCL platform: {error}", help=INSTALL) from error
+    found: list[Any] = []
+    for platform in platforms:
+        try:
+            found += platform.get_devices()
+        except cl.Error:  # a platform without devices says so by an error
+            continue
+    found.sort(key=lambda each: _kind(cl, each) != "gpu")
+    return tuple(_device(cl, number, each) for number, each in enumerate(found))
+
+
+def choose(selector: str) -> Device:
+    """The device that a selector means: "", a number, or a part of a name.
+
+    Raises:
+        TargetError: there is none like that.
+    """
+    known = devices()
+    usable = [each for each in known if not each.lacks]
+    if not usable:
+        reasons = "; ".join(f"{each.name}: {each.lacks}" for each in known) or "none is found"
+        raise TargetError(f"there is no usable OpenCL device: {reasons}", help=INSTALL)
+    if not selector:
+        return usable[0]
+    if selector.isdigit():
+        fitting = [each for each in usable if each.number == int(selector)]
+    else:
+        word = selector.lower()
+        fitting = [
+            each
+            for each in usable
+            if any(word in text.lower() for text in (each.name, each.platform, each.vendor))
+        ]
+    if not fitting:
+        listed = ", ".join(f"opencl:{each.number} ({each.name})" for each in usable)
+        raise TargetError(f"there is no OpenCL device {selector!r}", help=f"there are {listed}")
+    return fitting[0]
+
+
+@cache
+def context(device: Device) -> tuple[Any, Any, Any]:
+    """Context, queue and pool of memory of a device, made once in a process."""
+    cl: Any = library()
+    import pyopencl.tools as tools
+
+    made = cl.Context([device.handle])
+    queue = cl.CommandQueue(made)
+    pool = tools.MemoryPool(tools.ImmediateAllocator(queue))
+    return made, queue, pool
+
+
+@cache
+def lock(device: Device) -> Lock:
+    """Held while kernels get their arguments: OpenCL keeps them in the kernel."""
+    return Lock()
+
+
+def _kind(cl: Any, handle: Any) -> str:
+    kinds = cl.device_type
+    if handle.type & kinds.GPU:
+        return "gpu"
+    return "cpu" if handle.type & kinds.CPU else "accelerator"
+
+
+def _device(cl: Any, number: int, handle: Any) -> Device:
+    extensions = str(handle.extensions).split()
+    lacks = ""
+    if not handle.available:
+        lacks = "it is not available"
+    elif not handle.compiler_available:
+        lacks = "its driver has no compiler"
+    elif not handle.endian_little:
+        lacks = "it is not little-endian"
+    return Device(
+        number=number,
+        name=" ".join(str(handle.name).split()),
+        platform=str(handle.platform.name),
+        vendor=str(handle.vendor),
+        version=f"{handle.version.strip()}, driver {handle.driver_version}",
+        kind=_kind(cl, handle),
+        units=int(handle.max_compute_units),
+        global_bytes=int(handle.global_mem_size),
+        local_bytes=int(handle.local_mem_size),
+        most_items=int(handle.max_work_group_size),
+        has_f64="cl_khr_fp64" in extensions or bool(cast("int", handle.double_fp_config)),
+        lacks=lacks,
+        handle=handle,
+    )

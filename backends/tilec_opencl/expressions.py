@@ -1,0 +1,320 @@
+"""Expressions of kernel IR as C, and the reads and writes of memory in them.
+
+Offsets, bounds and guards are *index* arithmetic, which stays within the sizes of buffers: it is
+written plainly, in ``int`` where all buffers are small enough. Everything else is data, whose
+integers wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from tilec.dtypes import BOOL, I32, I64
+from tilec.errors import InternalError
+from tilec.kernel.ir import (
+    INDEX,
+    Apply,
+    Const,
+    Expr,
+    Fold,
+    Load,
+    Ramp,
+    Splat,
+    Store,
+    Var,
+    VType,
+    Zip,
+)
+from tilec.records import dataclass
+from tilec_opencl.operations import Operations, Value
+from tilec_opencl.spelling import LANES
+
+_Offset: TypeAlias = "Callable[[int, str], str]"
+"""Spells the offset of a lane from its number and its name."""
+
+_INDEX: Final = {"add": "+", "sub": "-", "mul": "*"}
+_COMPARE: Final = {
+    "cmp_eq": "==", "cmp_ne": "!=", "cmp_lt": "<", "cmp_gt": ">", "cmp_le": "<=", "cmp_ge": ">=",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A buffer in the function being written.
+
+    Attributes:
+        name: Name of the pointer or array.
+        type: Type of its elements.
+        space: Qualifier of a pointer to it.
+        is_single: It is a variable, not an array.
+    """
+
+    name: str
+    type: VType
+    space: str
+    is_single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What names mean at one place of a kernel.
+
+    Attributes:
+        operations: Spells operations.
+        memory: The buffers.
+        values: Loop variables and named values.
+        index: The type of index arithmetic.
+    """
+
+    operations: Operations
+    memory: Mapping[str, Memory]
+    values: Mapping[str, Value]
+    index: str
+
+    def emit(self, expr: Expr) -> Value:
+        """An expression as data."""
+        match expr:
+            case Const():
+                return self.operations.constant(expr.value, expr.type)
+            case Var():
+                return self._var(expr)
+            case Load():
+                return self._load(expr)
+            case Apply():
+                args = [self.emit(arg) for arg in expr.args]
+                return self.operations.apply(expr.op, args, expr.type)
+            case Splat():
+                return self._splat(self.emit(expr.arg), expr.type)
+            case Ramp():
+                return self._ramp(expr)
+            case Fold():
+                return self.operations.fold(expr.op, self.emit(expr.arg))
+            case Zip():
+                return self._zip(expr)
+
+    def position(self, expr: Expr) -> Value:
+        """An expression as index arithmetic."""
+        match expr:
+            case Const(type=VType(lanes=1)):
+                return Value(str(int(expr.value)), INDEX, int(expr.value))
+            case Var():
+                return self._found(expr)
+            case Apply() if expr.type == INDEX and len(expr.args) == 2:
+                left, right = map(self.position, expr.args)
+                folded = self.operations.apply(expr.op, [left, right], INDEX)
+                if folded.known is not None:
+                    return Value(str(folded.known), INDEX, folded.known)
+                if folded in (left, right):
+                    return folded
+                if expr.op in _INDEX:
+                    return Value(f"({left.text} {_INDEX[expr.op]} {right.text})", INDEX)
+                return folded if self.index != "int" else self._narrow(expr.op, left, right)
+            case _:
+                value = self.emit(expr)
+                if value.type == INDEX and self.index == "int":
+                    return Value(f"(int){value.text}", INDEX, value.known)
+                return value
+
+    def _narrow(self, op: str, left: Value, right: Value) -> Value:
+        """``min``, ``max`` and divisions of ints."""
+        if op in ("floor_div", "floor_mod") and right.known is not None:
+            folded = self.operations.apply(op, [left, right], INDEX)
+            if not folded.text.startswith("tilec_"):
+                return folded
+        name = self.operations.helpers.function(op, I32)
+        return Value(f"{name}({left.text}, {right.text})", INDEX)
+
+    def condition(self, expr: Expr) -> Value:
+        """A scalar condition; comparisons in it are of indices."""
+        if isinstance(expr, Apply) and expr.type == VType(BOOL):
+            if expr.op in _COMPARE and expr.args[0].type == INDEX:
+                left, right = map(self.position, expr.args)
+                if left.known is not None and right.known is not None:
+                    return self.operations.apply(expr.op, [left, right], expr.type)
+                return Value(f"({left.text} {_COMPARE[expr.op]} {right.text})", expr.type)
+            if expr.op in ("logical_and", "logical_or"):
+                texts = [self.condition(arg).text for arg in expr.args]
+                return Value(
+                    f" {'&&' if expr.op == 'logical_and' else '||'} ".join(texts).join("()"),
+                    expr.type,
+                )
+        return self.emit(expr)
+
+    def mask(self, expr: Expr) -> Value:
+        """The mask of an access."""
+        return self.condition(expr) if expr.type.lanes == 1 else self.emit(expr)
+
+    def _found(self, var: Var) -> Value:
+        if var.name not in self.values:
+            raise InternalError(f"{var.name} is used before it is defined")
+        return self.values[var.name]
+
+    def _var(self, var: Var) -> Value:
+        value = self._found(var)
+        if value.known is not None:
+            return self.operations.constant(value.known, value.type)
+        if value.type == INDEX and self.index == "int":
+            long = self.operations.helpers.dialect.scalar(I64)
+            return Value(f"({long}){value.text}", INDEX)
+        return value
+
+    def _splat(self, value: Value, kind: VType) -> Value:
+        spelled = self.operations.helpers.dialect.register(kind)
+        if kind.dtype == BOOL:
+            return Value(f"({spelled})(-({value.text}))", kind)
+        return Value(f"(({spelled})({value.text}))", kind, value.known)
+
+    def _ramp(self, ramp: Ramp) -> Value:
+        kind = ramp.type
+        start = self.emit(ramp.start)
+        if kind.lanes == 1:
+            return start
+        spelled = self.operations.helpers.dialect.register(kind)
+        steps = ", ".join(str(lane * ramp.stride) for lane in range(kind.lanes))
+        return Value(f"(({spelled})({start.text}) + ({spelled})({steps}))", kind)
+
+    def _zip(self, pair: Zip) -> Value:
+        first, second = self.emit(pair.first).text, self.emit(pair.second).text
+        lanes = pair.type.lanes
+        spelled = self.operations.helpers.dialect.register(pair.type)
+        half = "hi" if pair.upper else "lo"
+        name = f"tilec_zip_{half}_{pair.type.dtype}_x{lanes}"
+        start = lanes // 2 if pair.upper else 0
+        parts = ", ".join(f"{'ab'[lane % 2]}.s{LANES[start + lane // 2]}" for lane in range(lanes))
+        text = f"{spelled} {name}({spelled} a, {spelled} b) {{ return ({spelled})({parts}); }}"
+        self.operations.helpers.add(name, text)
+        return Value(f"{name}({first}, {second})", pair.type)
+
+    # Memory.
+
+    def _load(self, load: Load) -> Value:
+        held, kind = self.memory[load.buffer], load.type
+        if held.is_single:
+            return Value(held.name, kind)
+        if held.type.lanes > 1 or (kind.lanes == 1 and load.index.type.lanes == 1):
+            return self._scalar_load(held, load)
+        if load.index.type.lanes > 1 or load.mask is not None or load.stride not in (0, 1):
+            return self._scattered_load(held, load)
+        at = self.position(load.index)
+        if load.stride == 0:
+            return self._splat(self._element(held, at, VType(kind.dtype)), kind)
+        text = f"vload{kind.lanes}(0, {_pointer(held, at)})"
+        return Value(
+            f"(convert_int{kind.lanes}({text}) != 0)" if kind.dtype == BOOL else text, kind
+        )
+
+    def _scalar_load(self, held: Memory, load: Load) -> Value:
+        value = self._element(held, self.position(load.index), load.type)
+        if load.mask is None:
+            return value
+        zero = self.operations.constant(0, load.type)
+        mask = self.mask(load.mask)
+        if load.type.lanes > 1:
+            return self.operations.apply("cond", [mask, value, zero], load.type)
+        return Value(f"({mask.text} ? {value.text} : {zero.text})", load.type)
+
+    @staticmethod
+    def _element(held: Memory, at: Value, kind: VType) -> Value:
+        text = f"{held.name}[{_bare(at.text)}]"
+        is_byte = kind.dtype == BOOL and held.type.lanes == 1 and held.space != ""
+        return Value(f"({text} != 0)" if is_byte else text, kind)
+
+    def _scattered_load(self, held: Memory, load: Load) -> Value:
+        """Lanes that lie apart, or of which some are not to be read."""
+        kind, lanes = load.type, load.type.lanes
+        dialect = self.operations.helpers.dialect
+        index, params, args = self._lanes(load.index, load.stride, held)
+        test = ""
+        if load.mask is not None:
+            params.append(f"int{lanes} m")
+            args.append(self.mask(load.mask).text)
+        name = self._access_name("load", held, load, kind)
+        element = dialect.stored(kind.dtype)
+        body: list[str] = []
+        for at, lane in enumerate(LANES[:lanes]):
+            test = f"if (m.s{lane}) " if load.mask is not None else ""
+            value = f"p[{index(at, lane)}]"
+            body.append(
+                f"  {test}r.s{lane} = {f'-({value} != 0)' if kind.dtype == BOOL else value};"
+            )
+        spelled = dialect.register(kind)
+        head = f"{spelled} {name}({held.space}const {element}* p, {', '.join(params)}) {{"
+        lines = [head, f"  {spelled} r = 0;", *body, "  return r;", "}"]
+        self.operations.helpers.add(name, "\n".join(lines))
+        return Value(f"{name}({', '.join(args)})", kind)
+
+    def _lanes(
+        self, index: Expr, stride: int, held: Memory
+    ) -> tuple[_Offset, list[str], list[str]]:
+        """Offsets of lanes in a function, its parameters after the pointer, and all arguments."""
+        if index.type.lanes > 1:
+            kind = self.operations.helpers.dialect.register(index.type)
+            args = [held.name, self.emit(index).text]
+            return (lambda at, lane: f"i.s{lane}"), [f"{kind} i"], args
+        pointer = _pointer(held, self.position(index))
+        return (lambda at, lane: f"{at} * s"), [f"{self.index} s"], [pointer, str(stride)]
+
+    @staticmethod
+    def _access_name(verb: str, held: Memory, access: Load | Store, kind: VType) -> str:
+        space = held.space.strip("_ ") or "private"
+        how = "gathered" if access.index.type.lanes > 1 else "strided"
+        masked = "_masked" if access.mask is not None else ""
+        return f"tilec_{verb}_{how}{masked}_{space}_{kind.dtype}_x{kind.lanes}"
+
+    def store(self, stmt: Store) -> str:
+        """The statement that writes to memory, without what goes before it."""
+        held, value = self.memory[stmt.buffer], self.emit(stmt.value)
+        kind = value.type
+        if held.is_single:
+            return f"{held.name} = {_bare(value.text)};"
+        guard = ""
+        if held.type.lanes > 1 or (kind.lanes == 1 and stmt.index.type.lanes == 1):
+            if stmt.mask is not None and held.type.lanes > 1:
+                raise InternalError(f"a masked store into the register buffer {held.name}")
+            if stmt.mask is not None:
+                guard = f"if ({_bare(self.mask(stmt.mask).text)}) "
+            at = self.position(stmt.index)
+            return f"{guard}{held.name}[{_bare(at.text)}] = {_bare(value.text)};"
+        if kind.dtype == BOOL:
+            bytes_ = f"convert_uchar{kind.lanes}({value.text} & 1)"
+            value = Value(bytes_, kind)
+        if stmt.index.type.lanes == 1 and stmt.mask is None and stmt.stride == 1:
+            pointer = _pointer(held, self.position(stmt.index))
+            return f"vstore{kind.lanes}({_bare(value.text)}, 0, {pointer});"
+        return self._scattered_store(held, stmt, value)
+
+    def _scattered_store(self, held: Memory, stmt: Store, value: Value) -> str:
+        kind, lanes = value.type, value.type.lanes
+        dialect = self.operations.helpers.dialect
+        index, params, args = self._lanes(stmt.index, stmt.stride, held)
+        element = dialect.stored(kind.dtype)
+        params.append(f"{element}{lanes} v")
+        args.append(_bare(value.text))
+        if stmt.mask is not None:
+            params.append(f"int{lanes} m")
+            args.append(self.mask(stmt.mask).text)
+        name = self._access_name("store", held, stmt, kind)
+        body: list[str] = []
+        for at, lane in enumerate(LANES[:lanes]):
+            test = f"if (m.s{lane}) " if stmt.mask is not None else ""
+            body.append(f"  {test}p[{index(at, lane)}] = v.s{lane};")
+        head = f"void {name}({held.space}{element}* p, {', '.join(params)}) {{"
+        self.operations.helpers.add(name, "\n".join([head, *body, "}"]))
+        return f"{name}({', '.join(args)});"
+
+
+def _pointer(held: Memory, at: Value) -> str:
+    return held.name if at.known == 0 else f"{held.name} + {at.text}"
+
+
+def _bare(text: str) -> str:
+    """Without the parentheses around all of it."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for at, letter in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0 and at < len(text) - 1:
+            return text
+    return text[1:-1]

@@ -1,0 +1,306 @@
+"""One function of a program: its parameters, its private memory, its statements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from math import prod
+from typing import Final
+
+from tilec.errors import InternalError
+from tilec.kernel.ir import (
+    INDEX,
+    Buffer,
+    Expr,
+    For,
+    If,
+    Let,
+    LoopKind,
+    Prefetch,
+    Scope,
+    Stmt,
+    Store,
+)
+from tilec.records import dataclass
+from tilec_opencl.device import Machine
+from tilec_opencl.expressions import Memory, Names
+from tilec_opencl.helpers import Helpers
+from tilec_opencl.operations import Operations, Value
+
+MAX_UNROLLED: Final = 4096
+"""Iterations of an UNROLL loop that are written out; more than that is a mistake."""
+
+_WORD: Final = re.compile(r"[^A-Za-z0-9_]")
+_WORDS: Final = """
+auto break case char const continue default do double else enum extern float for goto if
+inline int long register restrict return short signed sizeof static struct switch typedef
+union unsigned void volatile while bool true false half kernel global local constant private
+uchar ushort uint ulong size_t event_t sampler_t max min abs exp log pow sin cos tan select
+fma mad dot cross length clamp step sign round floor ceil sqrt erf asm class new delete this
+template typename operator namespace using public protected try catch throw friend virtual
+main printf I NAN INFINITY NULL pipe queue_t atomic any all mix barrier signbit isnan isinf
+fabs rint fmod
+"""
+_RESERVED: Final = frozenset(_WORDS.split())
+"""What C, C++ and the two languages have already."""
+
+
+def identifier(name: str) -> str:
+    """A name as C has them; different names may become one."""
+    word = _WORD.sub("_", name)
+    if not word[:1].isalpha() or word in _RESERVED or word.startswith(("tilec_", "get_", "as_")):
+        word = f"v_{word.lstrip('_')}"
+    if re.fullmatch(
+        r"(u?(char|short|int|long)|float|double|half)\d+|(vload|vstore|convert).*", word
+    ):
+        word = f"v_{word}"
+    return word
+
+
+@dataclass(slots=True)
+class FunctionWriter:
+    """Writes one function.
+
+    Attributes:
+        name: Its name.
+        helpers: Functions that it calls.
+        index: Type of index arithmetic.
+        arguments: What is passed: buffers of the kernel and of its scratch memory, by name.
+    """
+
+    name: str
+    helpers: Helpers
+    index: str
+    arguments: list[str] = field(default_factory=list[str])
+    _params: list[str] = field(default_factory=list[str])
+    _lines: list[str] = field(default_factory=list[str])
+    _memory: dict[str, Memory] = field(default_factory=dict[str, Memory])
+    _values: dict[str, Value] = field(default_factory=dict[str, Value])
+    _taken: dict[str, str] = field(default_factory=dict[str, str])
+    _depth: int = 1
+
+    def argument(self, buffer: Buffer, passed: str, *, per_worker: bool = False) -> None:
+        """A pointer to global memory."""
+        dialect = self.helpers.dialect
+        name = self._fresh(buffer.name)
+        written = buffer.writable or buffer.scope is not Scope.GLOBAL
+        const = "" if written else "const "
+        element = dialect.stored(buffer.type.dtype)
+        self._params.append(f"{dialect.memory}{const}{element}* {dialect.restrict} {name}")
+        self.arguments.append(passed)
+        self._memory[buffer.name] = Memory(name, buffer.type, dialect.memory)
+        if buffer.low:  # offsets count from the first element, which is not the lowest then
+            self._lines.append(f"  {name} += {-buffer.low};")
+        if per_worker:
+            self._lines.append(f"  {name} += {dialect.group[0]} * {max(1, buffer.high)};")
+
+    def variable(self, name: str) -> None:
+        """A loop variable of the host."""
+        word = self._fresh(name)
+        self._params.append(f"const {self.index} {word}")
+        self._values[name] = Value(word, INDEX)
+
+    def private(self, buffer: Buffer) -> None:
+        """Memory of one work-item."""
+        dialect = self.helpers.dialect
+        name = self._fresh(buffer.name)
+        in_memory = buffer.scope is Scope.CACHE and buffer.type.lanes == 1
+        kind = dialect.stored(buffer.type.dtype) if in_memory else dialect.register(buffer.type)
+        single = buffer.high <= 1 and buffer.scope is Scope.REGISTER
+        # A first value for registers, because lanes that a mask leaves out are read, too, and C
+        # makes the reading of a variable without one undefined.
+        size = "" if single else f"[{max(1, buffer.high)}]"
+        first = "" if in_memory else " = 0" if single else " = {0}"
+        self._lines.append(f"  {kind} {name}{size}{first};")
+        space = "__private " if in_memory and dialect.name == "opencl" else ""
+        self._memory[buffer.name] = Memory(name, buffer.type, space, single)
+
+    def body(
+        self, lets: tuple[Let, ...], guards: tuple[Expr, ...], stmts: tuple[Stmt, ...]
+    ) -> None:
+        """Statements, behind what surrounds them on the host."""
+        self._block((*lets, *_guarded(guards, stmts)), self._values)
+
+    def workers(self, loop: For, lets: tuple[Let, ...], guards: tuple[Expr, ...]) -> None:
+        """A parallel loop of which every worker takes one part."""
+        dialect = self.helpers.dialect
+        self._block(lets, self._values)
+        names = self._names(self._values)
+        start, stop = names.position(loop.start), names.position(loop.stop)
+        count, first = self._fresh("count"), self._fresh("first")
+        last, variable = self._fresh("last"), self._fresh(loop.var)
+        step = loop.step
+        self._line(
+            f"const {self.index} {count} = ({stop.text} - {start.text} + {step - 1}) / {step};"
+        )
+        long, group, groups = dialect.types["i64"], dialect.group[0], dialect.groups[0]
+        for name, at in ((first, f"({long}){group}"), (last, f"(({long}){group} + 1)")):
+            self._line(f"const {self.index} {name} = ({long}){count} * {at} / ({long}){groups};")
+        head = f"{self.index} {variable} = {start.text} + {first} * {step}"
+        test = f"{variable} < {start.text} + {last} * {step} && {variable} < {stop.text}"
+        self._line(f"for ({head}; {test}; {variable} += {step}) {{")
+        inner = {**self._values, loop.var: Value(variable, INDEX)}
+        self._indented(_guarded(guards, loop.body), inner)
+        self._line("}")
+
+    def items(
+        self,
+        nest: tuple[list[For], tuple[Stmt, ...]],
+        lets: tuple[Let, ...],
+        guards: tuple[Expr, ...],
+        machine: Machine,
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A nest of parallel loops, an item for each iteration; items in all, and in a group."""
+        loops, body = nest
+        self._block(lets, self._values)
+        extents: list[int] = []
+        tests: list[str] = []
+        values = dict(self._values)
+        inner, outer = loops[::-1][:2], loops[::-1][2:]
+        for axis, loop in enumerate(inner):
+            extents.append(_trips(loop))
+            word = self._fresh(loop.var)
+            self._line(f"const {self.index} {word} = {self._global(axis)};")
+            tests.append(f"{word} < {extents[-1]}")
+            values[loop.var] = self._iteration(loop, word)
+        if outer:
+            extents.append(prod(map(_trips, outer)))
+            rest = self._fresh("outer") if len(outer) > 1 else self._fresh(outer[0].var)
+            self._line(f"{self.index} {rest} = {self._global(2)};")
+            tests.append(f"{rest} < {extents[-1]}")
+            for at, loop in enumerate(outer):
+                if at == len(outer) - 1:
+                    values[loop.var] = self._iteration(loop, rest)
+                    continue
+                word = self._fresh(loop.var)
+                self._line(f"const {self.index} {word} = {rest} % {_trips(loop)};")
+                self._line(f"{rest} /= {_trips(loop)};")
+                values[loop.var] = self._iteration(loop, word)
+        local = machine.group_shape(extents)
+        whole = all(extent % size == 0 for extent, size in zip(extents, local, strict=True))
+        if not whole:
+            self._line(f"if ({' && '.join(tests)}) {{")
+            self._indented(_guarded(guards, body), values)
+            self._line("}")
+        else:
+            self._block(_guarded(guards, body), values)
+        sizes = [-(-extent // size) * size for extent, size in zip(extents, local, strict=True)]
+        return tuple(sizes), local
+
+    def _global(self, axis: int) -> str:
+        dialect = self.helpers.dialect
+        if dialect.name == "opencl":
+            return f"get_global_id({axis})"
+        return f"{dialect.group[axis]} * {dialect.size[axis]} + {dialect.item[axis]}"
+
+    @staticmethod
+    def _iteration(loop: For, count: str) -> Value:
+        """The loop variable of an iteration."""
+        start = int(getattr(loop.start, "value", 0))
+        text = count if loop.step == 1 else f"{count} * {loop.step}"
+        if start:
+            return Value(f"({text} + {start})", INDEX)
+        return Value(text if loop.step == 1 else f"({text})", INDEX)
+
+    def text(self) -> str:
+        """The function."""
+        params = ", ".join(self._params)
+        head = f"{self.helpers.dialect.kernel} {self.name}({params}) {{"
+        return "\n".join([head, *self._lines, "}", ""])
+
+    # Statements.
+
+    def _names(self, values: Mapping[str, Value]) -> Names:
+        return Names(Operations(self.helpers), self._memory, values, self.index)
+
+    def _line(self, text: str) -> None:
+        self._lines.append("  " * self._depth + text)
+
+    def _indented(self, body: tuple[Stmt, ...], values: Mapping[str, Value]) -> None:
+        self._depth += 1
+        self._block(body, values)
+        self._depth -= 1
+
+    def _block(self, body: tuple[Stmt, ...], values: Mapping[str, Value]) -> None:
+        known = values if values is self._values else dict(values)
+        assert isinstance(known, dict)
+        for stmt in body:
+            match stmt:
+                case Let():
+                    known[stmt.var.name] = self._let(stmt, known)
+                case Store():
+                    self._line(self._names(known).store(stmt))
+                case If():
+                    self._if(stmt, known)
+                case For():
+                    self._for(stmt, known)
+                case Prefetch():
+                    pass  # devices fetch by themselves
+
+    def _let(self, stmt: Let, values: Mapping[str, Value]) -> Value:
+        names = self._names(values)
+        kind = stmt.value.type
+        value = names.position(stmt.value) if kind == INDEX else names.emit(stmt.value)
+        if value.known is not None and kind == INDEX:
+            return value
+        spelled = self.index if kind == INDEX else self.helpers.dialect.register(kind)
+        word = self._fresh(stmt.var.name)
+        self._line(f"const {spelled} {word} = {value.text};")
+        return Value(word, kind)
+
+    def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
+        condition = self._names(values).condition(stmt.condition)
+        if condition.text in ("true", "false"):
+            self._block(stmt.then if condition.text == "true" else stmt.otherwise, values)
+            return
+        self._line(f"if ({condition.text}) {{")
+        self._indented(stmt.then, values)
+        if stmt.otherwise:
+            self._line("} else {")
+            self._indented(stmt.otherwise, values)
+        self._line("}")
+
+    def _for(self, loop: For, values: Mapping[str, Value]) -> None:
+        if loop.kind is LoopKind.VECTOR:
+            raise InternalError(f"{self.name}: the loop {loop.var} was not vectorised")
+        names = self._names(values)
+        start, stop = names.position(loop.start), names.position(loop.stop)
+        if start.known is not None and stop.known is not None:
+            trips = range(start.known, stop.known, loop.step)
+            if len(trips) <= 1 or loop.kind is LoopKind.UNROLL:
+                self._unrolled(loop, trips, values)
+                return
+        word = self._fresh(loop.var)
+        step = f"++{word}" if loop.step == 1 else f"{word} += {loop.step}"
+        head = f"{self.index} {word} = {start.text}; {word} < {stop.text}; {step}"
+        self._line(f"for ({head}) {{")
+        self._indented(loop.body, {**values, loop.var: Value(word, INDEX)})
+        self._line("}")
+
+    def _unrolled(self, loop: For, trips: range, values: Mapping[str, Value]) -> None:
+        if len(trips) > MAX_UNROLLED:
+            raise InternalError(f"{self.name}: loop {loop.var} of {len(trips)} is to be unrolled")
+        for trip in trips:
+            self._block(loop.body, {**values, loop.var: Value(str(trip), INDEX, trip)})
+
+    def _fresh(self, name: str) -> str:
+        """A word for a name, of its own."""
+        word = base = identifier(name)
+        count = 1
+        while word in self._taken:
+            count += 1
+            word = f"{base}_{count}"
+        self._taken[word] = name
+        return word
+
+
+def _trips(loop: For) -> int:
+    start, stop = getattr(loop.start, "value", 0), getattr(loop.stop, "value", 0)
+    return max(0, -(-(int(stop) - int(start)) // loop.step))
+
+
+def _guarded(guards: tuple[Expr, ...], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    for guard in reversed(guards):
+        body = (If(guard, body),)
+    return body
