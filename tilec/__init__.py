@@ -26,10 +26,11 @@ from tilec.program.check_grad import check_grad
 from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
-from tilec.program.targets import TargetInfo, targets
+from tilec.program.targets import TargetInfo, devices, targets
 from tilec.program.tuned import TunedKernel, Tuning
 from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
+from tilec.runtime.backend import DeviceInfo
 from tilec.runtime.spec import Spec
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
@@ -40,6 +41,7 @@ __all__ = [
     "ArgumentError",
     "BoundsError",
     "CacheError",
+    "DeviceInfo",
     "Executable",
     "FourierPlan",
     "Function",
@@ -71,6 +73,7 @@ __all__ = [
     "WinogradPlan",
     "__version__",
     "check_grad",
+    "devices",
     "function",
     "grad",
     "jvp",

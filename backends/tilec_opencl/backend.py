@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilec.dtypes import BY_NAME, F64
 from tilec.errors import InternalError, TargetError
 from tilec.options import Options
-from tilec.runtime.backend import Runner
+from tilec.runtime.backend import DeviceInfo, Runner
 from tilec.target.core import Core, host_core
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ class OpenClBackend:
         device = _device(options)
         version = getattr(library(), "VERSION_TEXT", "")
         return f"{device.platform}, {device.name}, {device.version}, pyopencl {version}"
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """Every device of every platform."""
+        from tilec_opencl.devices import devices
+
+        return tuple(each.info for each in devices())
 
     def core(self, options: Options) -> Core:
         """What the optimiser may assume: a processor's own core, or items without vectors."""
@@ -111,6 +117,14 @@ def _binaries() -> Any:
 
 def _check(module: Module, device: Device) -> None:
     """See that the device has the types of a module."""
+    for buffer in module.buffers().values():
+        size = (buffer.high - buffer.low) * buffer.type.dtype.bytes
+        if size > device.largest_bytes:
+            raise TargetError(
+                f"{buffer.name} has {size} bytes, and an array on {device.name} has at most "
+                f"{device.largest_bytes}",
+                help="divide it, or use the target llvm",
+            )
     types = {buffer.type.dtype for buffer in module.buffers().values()}
     types |= {b.type.dtype for kernel in module.kernels for b in kernel.locals}
     if F64 in types and not device.has_f64:

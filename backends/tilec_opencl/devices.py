@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from tilec.errors import TargetError
 from tilec.records import dataclass
+from tilec.runtime.backend import DeviceInfo
 from tilec_opencl.device import Machine
 
 INSTALL: Final = "pip install 'tilec[opencl]' brings pyopencl and, on Linux, a device in software"
@@ -30,6 +31,7 @@ class Device:
         kind: ``cpu``, ``gpu`` or ``accelerator``.
         units: Compute units.
         global_bytes: Memory.
+        largest_bytes: The largest array that it can hold.
         local_bytes: Memory that a work-group shares.
         most_items: Items that a work-group may have.
         has_f64: Whether it computes in f64.
@@ -45,6 +47,7 @@ class Device:
     kind: str
     units: int
     global_bytes: int
+    largest_bytes: int
     local_bytes: int
     most_items: int
     has_f64: bool
@@ -55,6 +58,16 @@ class Device:
     def machine(self) -> Machine:
         """The device as the emitter sees it."""
         return Machine(self.name, self.kind != "cpu", self.units, self.most_items)
+
+    @property
+    def info(self) -> DeviceInfo:
+        """The device as it is listed."""
+        types = "f16 bf16 f32 f64" if self.has_f64 else "f16 bf16 f32, no f64"
+        memory = f"{self.global_bytes / 2**30:.1f} GiB, {self.local_bytes >> 10} KiB per group"
+        can = self.lacks or f"{self.units} compute units, {memory}, {types}"
+        return DeviceInfo(
+            f"opencl:{self.number}", self.name, self.kind, not self.lacks, can, self.version
+        )
 
     @property
     def shares_memory(self) -> bool:
@@ -166,6 +179,7 @@ def _device(cl: Any, number: int, handle: Any) -> Device:
         kind=_kind(cl, handle),
         units=int(handle.max_compute_units),
         global_bytes=int(handle.global_mem_size),
+        largest_bytes=int(handle.max_mem_alloc_size),
         local_bytes=int(handle.local_mem_size),
         most_items=int(handle.max_work_group_size),
         has_f64="cl_khr_fp64" in extensions or bool(cast("int", handle.double_fp_config)),

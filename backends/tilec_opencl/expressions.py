@@ -100,7 +100,8 @@ class Names:
                 return Value(str(int(expr.value)), INDEX, int(expr.value))
             case Var():
                 return self._found(expr)
-            case Apply() if expr.type == INDEX and len(expr.args) == 2:
+            # What was read from memory may be anything: it is brought within bounds as data.
+            case Apply() if expr.type == INDEX and len(expr.args) == 2 and _is_index(expr):
                 left, right = map(self.position, expr.args)
                 folded = self.operations.apply(expr.op, [left, right], INDEX)
                 if folded.known is not None:
@@ -190,6 +191,7 @@ class Names:
 
     def _load(self, load: Load) -> Value:
         held, kind = self.memory[load.buffer], load.type
+        self.operations.helpers.dialect.register(kind)  # there may be no such vectors
         if held.is_single:
             return Value(held.name, kind)
         if held.type.lanes > 1 or (kind.lanes == 1 and load.index.type.lanes == 1):
@@ -216,7 +218,7 @@ class Names:
 
     @staticmethod
     def _element(held: Memory, at: Value, kind: VType) -> Value:
-        text = f"{held.name}[{_bare(at.text)}]"
+        text = f"{held.name}[{bare(at.text)}]"
         is_byte = kind.dtype == BOOL and held.type.lanes == 1 and held.space != ""
         return Value(f"({text} != 0)" if is_byte else text, kind)
 
@@ -267,21 +269,21 @@ class Names:
         held, value = self.memory[stmt.buffer], self.emit(stmt.value)
         kind = value.type
         if held.is_single:
-            return f"{held.name} = {_bare(value.text)};"
+            return f"{held.name} = {bare(value.text)};"
         guard = ""
         if held.type.lanes > 1 or (kind.lanes == 1 and stmt.index.type.lanes == 1):
             if stmt.mask is not None and held.type.lanes > 1:
                 raise InternalError(f"a masked store into the register buffer {held.name}")
             if stmt.mask is not None:
-                guard = f"if ({_bare(self.mask(stmt.mask).text)}) "
+                guard = f"if ({bare(self.mask(stmt.mask).text)}) "
             at = self.position(stmt.index)
-            return f"{guard}{held.name}[{_bare(at.text)}] = {_bare(value.text)};"
+            return f"{guard}{held.name}[{bare(at.text)}] = {bare(value.text)};"
         if kind.dtype == BOOL:
             bytes_ = f"convert_uchar{kind.lanes}({value.text} & 1)"
             value = Value(bytes_, kind)
         if stmt.index.type.lanes == 1 and stmt.mask is None and stmt.stride == 1:
             pointer = _pointer(held, self.position(stmt.index))
-            return f"vstore{kind.lanes}({_bare(value.text)}, 0, {pointer});"
+            return f"vstore{kind.lanes}({bare(value.text)}, 0, {pointer});"
         return self._scattered_store(held, stmt, value)
 
     def _scattered_store(self, held: Memory, stmt: Store, value: Value) -> str:
@@ -290,7 +292,7 @@ class Names:
         index, params, args = self._lanes(stmt.index, stmt.stride, held)
         element = dialect.stored(kind.dtype)
         params.append(f"{element}{lanes} v")
-        args.append(_bare(value.text))
+        args.append(bare(value.text))
         if stmt.mask is not None:
             params.append(f"int{lanes} m")
             args.append(self.mask(stmt.mask).text)
@@ -304,11 +306,22 @@ class Names:
         return f"{name}({', '.join(args)});"
 
 
+def _is_index(expr: Expr) -> bool:
+    """Whether an expression consists of loop variables and constants."""
+    match expr:
+        case Const() | Var():
+            return expr.type == INDEX
+        case Apply():
+            return expr.type == INDEX and all(map(_is_index, expr.args))
+        case _:
+            return False
+
+
 def _pointer(held: Memory, at: Value) -> str:
     return held.name if at.known == 0 else f"{held.name} + {at.text}"
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Without the parentheses around all of it."""
     if not (text.startswith("(") and text.endswith(")")):
         return text

@@ -24,7 +24,7 @@ from tilec.kernel.ir import (
 )
 from tilec.records import dataclass
 from tilec_opencl.device import Machine
-from tilec_opencl.expressions import Memory, Names
+from tilec_opencl.expressions import Memory, Names, bare
 from tilec_opencl.helpers import Helpers
 from tilec_opencl.operations import Operations, Value
 
@@ -74,6 +74,7 @@ class FunctionWriter:
     index: str
     arguments: list[str] = field(default_factory=list[str])
     _params: list[str] = field(default_factory=list[str])
+    _variables: list[str] = field(default_factory=list[str])
     _lines: list[str] = field(default_factory=list[str])
     _memory: dict[str, Memory] = field(default_factory=dict[str, Memory])
     _values: dict[str, Value] = field(default_factory=dict[str, Value])
@@ -98,7 +99,7 @@ class FunctionWriter:
     def variable(self, name: str) -> None:
         """A loop variable of the host."""
         word = self._fresh(name)
-        self._params.append(f"const {self.index} {word}")
+        self._variables.append(f"const {self.index} {word}")
         self._values[name] = Value(word, INDEX)
 
     def private(self, buffer: Buffer) -> None:
@@ -131,9 +132,9 @@ class FunctionWriter:
         count, first = self._fresh("count"), self._fresh("first")
         last, variable = self._fresh("last"), self._fresh(loop.var)
         step = loop.step
-        self._line(
-            f"const {self.index} {count} = ({stop.text} - {start.text} + {step - 1}) / {step};"
-        )
+        span = stop.text if start.known == 0 else f"{stop.text} - {start.text}"
+        trips = span if step == 1 else f"({span} + {step - 1}) / {step}"
+        self._line(f"const {self.index} {count} = {bare(trips)};")
         long, group, groups = dialect.types["i64"], dialect.group[0], dialect.groups[0]
         for name, at in ((first, f"({long}){group}"), (last, f"(({long}){group} + 1)")):
             self._line(f"const {self.index} {name} = ({long}){count} * {at} / ({long}){groups};")
@@ -205,7 +206,7 @@ class FunctionWriter:
 
     def text(self) -> str:
         """The function."""
-        params = ", ".join(self._params)
+        params = ", ".join((*self._params, *self._variables))
         head = f"{self.helpers.dialect.kernel} {self.name}({params}) {{"
         return "\n".join([head, *self._lines, "}", ""])
 
@@ -246,7 +247,7 @@ class FunctionWriter:
             return value
         spelled = self.index if kind == INDEX else self.helpers.dialect.register(kind)
         word = self._fresh(stmt.var.name)
-        self._line(f"const {spelled} {word} = {value.text};")
+        self._line(f"const {spelled} {word} = {bare(value.text)};")
         return Value(word, kind)
 
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
@@ -254,7 +255,7 @@ class FunctionWriter:
         if condition.text in ("true", "false"):
             self._block(stmt.then if condition.text == "true" else stmt.otherwise, values)
             return
-        self._line(f"if ({condition.text}) {{")
+        self._line(f"if ({bare(condition.text)}) {{")
         self._indented(stmt.then, values)
         if stmt.otherwise:
             self._line("} else {")

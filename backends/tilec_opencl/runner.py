@@ -22,7 +22,8 @@ def built(device: Device, source: str, binary: bytes = b"") -> Any:
     """The program, built; from the driver's own binary if it still takes that."""
     cl: Any = devices.library()
     context, _, _ = devices.context(device)
-    options = ["-cl-std=CL1.2"]
+    # Warnings are of no use to anybody here, and drivers print them.
+    options = ["-cl-std=CL1.2", "-w"]
     if device.handle.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
         options.append("-cl-fp32-correctly-rounded-divide-sqrt")
     if binary:

@@ -31,5 +31,5 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of a file on each target, if it asks for that."""
-    if getattr(metafunc.module, "EVERY_TARGET", False):
+    if getattr(metafunc.function, "__globals__", {}).get("EVERY_TARGET"):
         metafunc.parametrize("target", targets(), indirect=True)

@@ -160,7 +160,9 @@ def tree(op: Callable[[Any, Any], Any], values: list[Any]) -> Any:
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 4, 5, 7, 8, 16, 17, 64])
 @pytest.mark.parametrize("dtype", [F32, F64, F16, BF16, I32], ids=str)
-def test_folds_are_pairwise_in_a_fixed_order(dtype: DType, lanes: int) -> None:
+def test_folds_are_pairwise_in_a_fixed_order(dtype: DType, lanes: int, target: str) -> None:
+    if target != "llvm" and lanes & (lanes - 1):
+        pytest.skip(f"OpenCL has no vectors of {lanes} lanes")
     rng = np.random.default_rng(lanes)
     kind = numpy_dtype(dtype)
     values = rng.standard_normal(lanes) + 1.1 if dtype.is_float else rng.integers(-9, 9, lanes)

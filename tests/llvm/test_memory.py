@@ -241,8 +241,10 @@ def test_arrays_need_only_the_alignment_of_their_elements(lanes: int) -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
-def test_offsets_beyond_32_bits(lanes: int) -> None:
+def test_offsets_beyond_32_bits(lanes: int, target: str) -> None:
     """A view that reaches over 2**32 elements, of which two pages exist."""
+    if target != "llvm":
+        pytest.skip("an array on a device is smaller than that")
     step = (1 << 32) + 24
     reserve = ctypes.CDLL(None).mmap
     reserve.restype = ctypes.c_void_p

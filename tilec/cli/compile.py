@@ -183,11 +183,12 @@ def _options(
 
 def _stages(emit: str | None, target: str, *, everything: bool, none: bool) -> tuple[str, ...]:
     found = {info.name: info for info in tilec.targets()}
-    if target not in found:
+    name = target.partition(":")[0]  # what follows is a device
+    if name not in found:
         raise click.UsageError(f"there is no target {target!r}; the targets are {', '.join(found)}")
-    if not found[target].available:
-        raise TargetError(f"the target {target} cannot be used: {found[target].details}")
-    known = found[target].stages
+    if not found[name].available:
+        raise TargetError(f"the target {name} cannot be used: {found[name].details}")
+    known = found[name].stages
     if emit is None:
         default = "kernel" if "kernel" in known else known[-1]
         return known if everything else () if none else (default,)

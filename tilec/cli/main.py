@@ -31,6 +31,7 @@ _COMMANDS = {
     "tune": ("tune", "Look for faster schedules by running them, and keep what is found."),
     "tunings": ("tunings", "Look after what the tuner found."),
     "targets": ("targets", "List the targets and describe this machine."),
+    "devices": ("devices", "List the devices that kernels can run on, and what each can do."),
     "calibrate": ("calibrate", "Measure what this machine reaches."),
     "cache": ("cache", "Look after the disk cache of compiled kernels."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tilec.errors import TilecError
+from contextlib import suppress
+
+from tilec.errors import TargetError, TilecError
 from tilec.options import Options
 from tilec.program.boundary import public
 from tilec.records import dataclass
-from tilec.runtime.backend import find_backend, known_backends
+from tilec.runtime.backend import DeviceBackend, DeviceInfo, find_backend, known_backends
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,34 @@ def _describe(name: str) -> TargetInfo:
         return TargetInfo(name, False, (), str(error))
     stages = ("tile", "tensor", "kernel", *backend.stages)
     return TargetInfo(name, True, stages, details)
+
+
+@public
+def devices() -> tuple[DeviceInfo, ...]:
+    """Every device that a backend found, usable or not; none where there are none.
+
+    ``missing_devices`` says why there are none.
+    """
+    found: list[DeviceInfo] = []
+    for name in known_backends():
+        with suppress(TargetError, ImportError):
+            found += _devices_of(name)
+    return tuple(found)
+
+
+def missing_devices() -> tuple[TargetError, ...]:
+    """Why a backend for devices finds none, and what to install."""
+    missing: list[TargetError] = []
+    for name in known_backends():
+        try:
+            _devices_of(name)
+        except TargetError as error:
+            missing.append(error)
+        except ImportError:
+            continue  # a backend that is not there at all is shown by ``targets``
+    return tuple(missing)
+
+
+def _devices_of(name: str) -> tuple[DeviceInfo, ...]:
+    backend = find_backend(name)
+    return backend.devices() if isinstance(backend, DeviceBackend) else ()

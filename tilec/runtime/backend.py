@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast, runtime_chec
 
 from tilec.errors import TargetError
 from tilec.options import Options
+from tilec.records import dataclass
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
@@ -71,6 +72,40 @@ class DirectRunner(Runner, Protocol):
             constants: Addresses of the inputs that follow them.
             outputs: Types of the results, which are row-major.
             num_threads: As for ``run``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device that a backend found.
+
+    Attributes:
+        target: What ``target=`` says to mean it.
+        name: Its name.
+        kind: ``cpu``, ``gpu`` or ``accelerator``.
+        usable: True when tilec can run kernels on it.
+        can: What it can do: types, memory, compute units; when it is not usable, the reason.
+        version: Versions of the interface and of the driver.
+    """
+
+    target: str
+    name: str
+    kind: str
+    usable: bool
+    can: str
+    version: str
+
+
+@runtime_checkable
+class DeviceBackend(Protocol):
+    """A backend that runs kernels on devices of several kinds."""
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """Every device that is found, usable or not.
+
+        Raises:
+            TargetError: none can be looked for; the help says what to install.
         """
         ...
 

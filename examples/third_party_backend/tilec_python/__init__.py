@@ -11,6 +11,7 @@ import numpy as np
 from tilec.kernel.ir import Module
 from tilec.options import Options
 from tilec.runtime.backend import Runner
+from tilec.target.core import Core
 from tilec_python.emit import module_source
 
 
@@ -42,6 +43,10 @@ class PythonBackend:
     def fingerprint(self, options: Options) -> str:
         """The code depends on the printer only."""
         return "tilec-python 0.1.0"
+
+    def core(self, options: Options) -> Core:
+        """Loops are all that Python has: no vectors, one thread."""
+        return Core(name="python", vector_bytes=0, threads=1)
 
     def compile(self, module: Module, options: Options) -> bytes:
         """The source; Python compiles it when it is loaded."""

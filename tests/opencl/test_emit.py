@@ -1,0 +1,222 @@
+"""What OpenCL C and CUDA C look like, and how kernels are divided into launches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.llvm.conftest import targets
+from tests.llvm.harness import input_buffer, module_of, output_buffer
+from tilec.dtypes import BOOL, F16, F32, F64, I8, I32, I64, U64, DType
+from tilec.errors import InternalError
+from tilec.kernel import build
+from tilec.kernel.ir import (
+    Apply,
+    Buffer,
+    Const,
+    For,
+    If,
+    Load,
+    LoopKind,
+    Module,
+    Scope,
+    Stmt,
+    Store,
+    VType,
+)
+from tilec.kernel.verify import verify
+from tilec_opencl.device import Machine
+from tilec_opencl.emit import emit_module
+from tilec_opencl.functions import identifier
+from tilec_opencl.program import HostLoop, Launch, evaluate, from_json, to_json
+from tilec_opencl.runner import OpenClRunner, built
+from tilec_opencl.spelling import CUDA, OPENCL
+
+CPU = Machine("two cores", is_gpu=False, workers=2)
+GPU = Machine("a GPU", is_gpu=True, workers=8)
+F = VType(F32)
+I = build.var("i")  # noqa: E741 - indices are called so
+J = build.var("j")
+DEVICES = [name for name in targets() if name != "llvm"]
+
+
+def loop(name: str, stop: int, body: tuple[Stmt, ...], kind: LoopKind = LoopKind.SERIAL) -> For:
+    return For(name, build.const(0), build.const(stop), body, kind=kind)
+
+
+def doubled(stop: int = 100) -> Module:
+    """Twice each element, in two nested parallel loops inside a serial one."""
+    at = build.add(build.mul(I, build.const(10)), J)
+    value = Apply("add", (Load("A", at, F), Load("A", at, F)), F)
+    inner = loop("j", 10, (Store("B", at, value),), LoopKind.PARALLEL)
+    body = loop("i", stop // 10, (inner,), LoopKind.PARALLEL)
+    return module_of([body], [input_buffer("A", F32, stop)], [output_buffer("B", F32, stop)])
+
+
+def run(module: Module, machine: Machine, *arrays: np.ndarray) -> None:
+    """Print a module for a machine and run it on the first device, whatever that is."""
+    from tilec_opencl.devices import choose
+
+    verify(module)
+    program = emit_module(module, OPENCL, machine)
+    device = choose("")
+    facts = {
+        "inputs": [[b.name, b.low, b.high, b.type.dtype.bytes] for b in module.inputs],
+        "outputs": [[b.name, b.low, b.high, b.type.dtype.bytes] for b in module.outputs],
+        "temporaries": [],
+        "constants": [],
+        "launches": to_json(program),
+        "device": device.number,
+    }
+    addresses = [array.ctypes.data for array in arrays]
+    count = len(module.inputs)
+    OpenClRunner(facts, program.text, b"").run(addresses[:count], addresses[count:])
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+@pytest.mark.parametrize("machine", [CPU, GPU], ids=["workers", "items"])
+def test_parallel_loops_run_as_workers_and_as_items(machine: Machine) -> None:
+    given, taken = np.arange(100, dtype=np.float32), np.zeros(100, np.float32)
+    run(doubled(), machine, given, taken)
+    assert (taken == 2 * given).all()
+
+
+def test_items_have_one_iteration_each() -> None:
+    program = emit_module(doubled(), OPENCL, GPU)
+    (step,) = program.runs[0].steps
+    assert isinstance(step, Launch)
+    assert len(step.sizes) == 2
+    assert np.prod(step.sizes) >= 100
+    assert "get_global_id(1)" in program.text
+    assert "for (" not in program.text
+
+
+def test_workers_take_parts() -> None:
+    program = emit_module(doubled(), OPENCL, CPU)
+    (step,) = program.runs[0].steps
+    assert isinstance(step, Launch)
+    assert (step.sizes, step.local) == ((2,), (1,))
+
+
+def stepped() -> Module:
+    """A serial loop around a parallel one, each round of which reads what the last one wrote."""
+    at = build.add(build.mul(I, build.const(8)), J)
+    before = build.sub(at, build.const(8))
+    value = Apply("add", (Load("B", before, F), Load("A", J, F)), F)
+    first = loop("j", 8, (Store("B", J, Load("A", J, F)),))
+    inner = loop("j", 8, (Store("B", at, value),), LoopKind.PARALLEL)
+    rounds = For("i", build.const(1), build.const(5), (inner,))
+    return module_of([first, rounds], [input_buffer("A", F32, 8)], [output_buffer("B", F32, 40)])
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+@pytest.mark.parametrize("machine", [CPU, GPU], ids=["workers", "items"])
+def test_loops_around_parallel_loops_stay_with_the_host(machine: Machine) -> None:
+    program = emit_module(stepped(), OPENCL, machine)
+    serial, rounds = program.runs[0].steps
+    assert isinstance(serial, Launch)
+    assert isinstance(rounds, HostLoop)
+    given, taken = np.arange(8, dtype=np.float32), np.zeros(40, np.float32)
+    run(stepped(), machine, given, taken)
+    assert (taken.reshape(5, 8) == np.outer(np.arange(1, 6), given)).all()
+
+
+def test_launches_survive_being_written() -> None:
+    program = emit_module(stepped(), OPENCL, CPU)
+    assert from_json(to_json(program), program.text) == program
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+def test_large_scratch_memory_is_one_piece_for_each_worker() -> None:
+    """Each iteration fills its own copy and reads it backwards."""
+    size = 8192
+    scratch = Buffer("own", F, size, scope=Scope.CACHE, writable=True)
+    mirrored = build.sub(build.const(size - 1), J)
+    fill = loop("j", size, (Store("own", J, Apply("add", (Load("A", J, F), Load("A", I, F)), F)),))
+    at = build.add(build.mul(I, build.const(size)), J)
+    read = loop("j", size, (Store("B", at, Load("own", mirrored, F)),))
+    body = loop("i", 6, (fill, read), LoopKind.PARALLEL)
+    outputs = [output_buffer("B", F32, 6 * size)]
+    module = module_of([body], [input_buffer("A", F32, size)], outputs, [scratch])
+    (each,) = emit_module(module, OPENCL, CPU).scratch
+    assert each.bytes == 2 * 4 * size
+    given, taken = np.arange(size, dtype=np.float32), np.zeros(6 * size, np.float32)
+    run(module, CPU, given, taken)
+    assert (taken.reshape(6, size) == given[::-1] + given[:6, None]).all()
+
+
+def test_a_guard_around_a_parallel_loop_is_tested_on_the_device() -> None:
+    inner = loop("j", 8, (Store("B", J, Load("A", J, F)),), LoopKind.PARALLEL)
+    test = build.compare("cmp_lt", I, build.const(2))
+    body = loop("i", 4, (If(test, (inner,)),))
+    module = module_of([body], [input_buffer("A", F32, 8)], [output_buffer("B", F32, 8)])
+    text = emit_module(module, OPENCL, CPU).text
+    assert "if (i < 2)" in text
+
+
+def test_cuda_is_the_same_with_other_words() -> None:
+    text = emit_module(doubled(), CUDA, GPU).text
+    assert 'extern "C" __global__ void kernel' in text.replace("v_kernel", "kernel")
+    assert "blockIdx.x * blockDim.x + threadIdx.x" in text
+    assert "get_" not in text
+    wide = Apply("add", (Load("A", I, VType(F32, 4)), Load("A", I, VType(F32, 4))), VType(F32, 4))
+    body = For("i", build.const(0), build.const(16), (Store("B", I, wide),), step=4)
+    module = module_of([body], [input_buffer("A", F32, 16)], [output_buffer("B", F32, 16)])
+    with pytest.raises(InternalError, match="no vectors in cuda"):
+        emit_module(module, CUDA, GPU)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [
+        (1.5, F32, "1.5f"), (0.1, F32, "0.1f"), (-2.0, F64, "(-2.0)"),
+        (float("inf"), F32, "INFINITY"),
+        (float("-inf"), F64, "(double)(-INFINITY)"), (float("nan"), F32, "NAN"),
+        (1e-40, F32, "1e-40f"), (7, I32, "7"), (-7, I64, "(-7L)"),
+        (-(1 << 63), I64, "(-9223372036854775807L - 1)"),
+        (255, I8, "(char)(-1)"), ((1 << 64) - 1, U64, "18446744073709551615UL"),
+        (True, BOOL, "true"),
+        (1.0, F16, "(ushort)0x3c00"),
+    ],
+)  # fmt: skip
+def test_literals(value: float, dtype: DType, text: str) -> None:
+    assert OPENCL.literal(value, dtype) == text
+
+
+def test_names_are_words_of_neither_language() -> None:
+    for name in ("int", "float4", "half", ".task", "x'", "vload4", "get_global_id", "9", "min"):
+        assert identifier(name).isidentifier()
+        assert identifier(name) != name
+    assert identifier("C") == "C"
+
+
+def test_names_that_become_one_word_stay_apart() -> None:
+    body = loop("i", 4, (Store("x.y", I, Load("x_y", I, F)),))
+    module = module_of([body], [input_buffer("x_y", F32, 4)], [output_buffer("x.y", F32, 4)])
+    text = emit_module(module, OPENCL, CPU).text
+    assert "x_y_2[i] = x_y[i]" in text
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [(3, 3), ("i", 5), (["add", "i", 2], 7), (["floor_div", ["mul", "i", 3], 2], 7),
+     (["min", "i", ["sub", "i", 1]], 4), (["max", "i", 9], 9), (["floor_mod", -1, "i"], 4)],
+)  # fmt: skip
+def test_bounds_of_the_host(bound: object, value: int) -> None:
+    assert evaluate(bound, {"i": 5}) == value
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+def test_a_driver_that_refuses_is_reported_with_the_source() -> None:
+    from tilec_opencl.devices import choose
+
+    with pytest.raises(InternalError, match="does not compile") as raised:
+        built(choose(""), "// a header\n__kernel void f( {")
+    assert "// a header" in str(raised.value)
+
+
+def test_small_constants_and_conditions_fold() -> None:
+    test = build.compare("cmp_lt", build.const(1), build.const(2))
+    body = (If(test, (Store("B", build.const(0), Const(1.0, F)),)),)
+    module = module_of(body, [], [output_buffer("B", F32, 1)])
+    assert "if" not in emit_module(module, OPENCL, CPU).text
