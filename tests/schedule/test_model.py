@@ -40,6 +40,12 @@ def test_uneven_panels_are_not_divided() -> None:
     assert (plan.parallel, plan.tasks) == ("i", 2)
 
 
+def test_eleven_panels_are_fewer_than_many_rows() -> None:
+    """Packing all panels twice is less than the one panel that a thread has more."""
+    assert chosen(Core(vector_bytes=64), 5124, 2560, 700).parallel == "i"
+    assert chosen(Core(vector_bytes=64), 512, 2560, 1500).parallel == "j"
+
+
 @pytest.mark.parametrize("columns", [2, 4, 7])
 def test_few_columns_are_part_of_a_vector_where_rows_are_long(columns: int) -> None:
     """Rows of 2 MB lie too far apart to be packed, and plain loops would gather them."""

@@ -202,3 +202,27 @@ def test_squares_of_vectors_at_every_edge(schedule: str) -> None:
     compiled = layer.compile(a, b, d, schedule=schedule, options=Options(debug=True))
     assert "zip_upper" in compiled.source("kernel")
     assert np.array_equal(compiled(a, b, d), np.maximum(a @ b.T + d, 0))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "tile i=6 j=2x4, pack j,i, 2 tasks over j",
+        "tile i=3 j=2x4, pack j,i, reduce block 16, 2 tasks over i",
+        "tile i=5 j=2x4, pack i, reduce block 6, 2 tasks over j",
+        "tile i=4 j=2x4, pack j,i, reduce block 16, row block 8, 2 tasks over i",
+        "tile i=4 j=2x4, pack j,i, 2 tasks over b",
+    ],
+)
+@pytest.mark.parametrize("left", ["A[b, i, k]", "A[b, k, i]", "(A[b, i, k] + 1)"])
+def test_packed_rows_at_every_edge(schedule: str, left: str) -> None:
+    # 37 steps, 21 rows, 131 columns; a loop around the rows, whose packed copies are its own.
+    f = tilec.function(f"C[i, b, j : 21, 3, 131] = +({left} * B[k, j])")
+    generator = np.random.default_rng(0)
+    shape = (3, 37, 21) if left == "A[b, k, i]" else (3, 21, 37)
+    a, b = (generator.integers(-3, 4, size).astype(np.float32) for size in (shape, (37, 131)))
+    compiled = f.compile(a, b, schedule=schedule, options=Options(debug=True))
+    in_squares = "[b, i, k]" in left and "block 6" not in schedule
+    assert ("zip_upper" in compiled.source("kernel")) is in_squares
+    rows = a.swapaxes(1, 2) if left == "A[b, k, i]" else a + ("+" in left)
+    assert np.array_equal(compiled(a, b), (rows @ b).swapaxes(0, 1))

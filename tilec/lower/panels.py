@@ -1,11 +1,11 @@
 """Packing: operands copied into the order in which register tiles read them.
 
 ``panels[panel][step][lane]`` holds the vector operand; a step is one point of the reduction loops,
-or of one block of the innermost of them. The other operand is read element by element, so its copy
-keeps the direction that is contiguous: ``rows[tile][step][row]`` or ``rows[tile][row][step]``, the
-latter with a distance between rows that does not map them all to one set of the cache. Elements
-beyond the edge of the vector loop are zero, elements that the constraints exclude are left
-unwritten, because no tile reads them.
+of one pass. The other operand is copied to ``rows[tile][step][row]``: a tile reads one run of
+memory then, where rows that lie apart are as many streams, whose lines all end at the same step.
+Where that would scatter the elements of each row one by one, it is ``rows[tile][row][step]``, with
+a distance between rows that does not map them all to one set of the cache. Elements beyond the edge
+are zero, elements that the constraints exclude are left unwritten, because no tile reads them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from tilec.lower.loops import place_constraints
 from tilec.lower.pieces import Part
 from tilec.lower.square import turned
 from tilec.lower.translate import Places, convert, translate
+from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
+from tilec.schedule.footprint import LINE_BYTES
 from tilec.schedule.product import Operand
 from tilec.tensor.forms import Axis, Form
 
-LINE_BYTES = 64
 _ZERO = build.const(0)
 
 STRIP = 64
@@ -169,7 +170,7 @@ class Packer:
         places: Where tensors lie.
         constraints: Conditions on the points of the operand.
         row_major: True to keep the steps of one row together.
-        lanes: Of the vectors in which panels are read.
+        lanes: Of the vectors by which squares are turned about.
         squares: Reduction loop along which vectors are read, to turn squares of them about.
     """
 
@@ -203,27 +204,40 @@ class Packer:
         along_steps = self.row_major or (
             operand.steps(loop) != (1,) and operand.steps(self.steps.axes[-1].name) == (1,)
         )
-        if self.squares is not None and isinstance(moved, Load):
+        if self.squares is not None:
             return list(self._squares(self.squares, moved, slot, width))
-        copy: tuple[Stmt, ...] = (Store(self.buffer, offset, moved),)
-        if not along_steps:
-            copy = (_lanes(0, width, copy, LoopKind.VECTOR),)
+        copy = Store(self.buffer, offset, moved)
         narrowed, hoisted = self._bounds(operand)
         if along_steps:
 
             def lanes(body: Stmt) -> Stmt:
                 return _lanes(0, width, (body,), LoopKind.SERIAL)
 
-            stmts = self.steps.strips(lanes, copy[0], narrowed)
+            stmts = self.steps.strips(lanes, copy, narrowed)
         else:
-            stmts = self.steps.loops(copy, narrowed)
+            stmts = self.steps.loops((_lanes(0, width, (copy,), LoopKind.VECTOR),), narrowed)
         for guard in hoisted:
             stmts = (If(guard, stmts),)
         if width < self.width:
-            zero = Store(self.buffer, offset, Const(0.0, VType(self.dtype)))
-            blank = _lanes(width, self.width, (zero,), LoopKind.VECTOR)
-            stmts = (*stmts, *self.steps.loops((blank,)))
+            stmts = (*stmts, *self.steps.loops((self._blank(slot, width),)))
         return list(stmts)
+
+    def step(
+        self, operand: Operand, loop: str, slot: Expr, first: Expr, width: int
+    ) -> tuple[Stmt, ...]:
+        """What ``copy`` does at one step, where lanes lie side by side and nothing constrains."""
+        lane = build.var(".lane")
+        value = convert(translate(operand.body, self.places), self.dtype)
+        moved = substitute(value, {loop: build.add(first, lane)})
+        copy = Store(self.buffer, self.offset(slot, lane), moved)
+        stmts = (_lanes(0, width, (copy,), LoopKind.VECTOR),)
+        return stmts if width == self.width else (*stmts, self._blank(slot, width))
+
+    def _blank(self, slot: Expr, width: int) -> Stmt:
+        """Zeros behind the last lane of a narrower panel."""
+        zero = Const(0.0, VType(self.dtype))
+        store = Store(self.buffer, self.offset(slot, build.var(".lane")), zero)
+        return _lanes(width, self.width, (store,), LoopKind.VECTOR)
 
     def _bounds(self, operand: Operand) -> tuple[Mapping[str, Bounds], list[Expr]]:
         """Bounds of the loops that constraints narrow, and what holds for all steps or none."""
@@ -233,19 +247,22 @@ class Packer:
         narrowed, _, hoisted = place_constraints(part, list(self.steps.axes), None)
         return narrowed, hoisted
 
-    def _squares(self, along: Axis, source: Load, slot: Expr, width: int) -> tuple[Stmt, ...]:
-        """Copy a panel by squares of some lanes and as many steps of one loop."""
-        full, rest = divmod(along.extent, self.lanes)
+    def _squares(self, along: Axis, source: Expr, slot: Expr, width: int) -> tuple[Stmt, ...]:
+        """Copy a panel by squares of some lanes and as many steps of one loop.
+
+        Where passes cut that loop, blocks are whole squares, and only the last pass has a rest.
+        """
+        rest = along.extent % self.lanes
+        low, high = self.steps.range(along)
+        end = build.const(along.high - rest)
         stmts: list[Stmt] = []
         for lane in range(0, width, self.lanes):
-            number = build.mul(build.var(".square"), build.const(self.lanes))
-            first = build.add(number, build.const(along.low))
+            first = build.var(".square")
             square = self._square(along.name, source, slot, (lane, width), first, self.lanes)
-            stmts.append(For(".square", _ZERO, build.const(full), square))
+            stmts.append(For(".square", low, build.minimum(high, end), square, step=self.lanes))
             if rest:
-                last = build.const(along.high - rest)
-                edge = self._square(along.name, source, slot, (lane, width), last, rest)
-                stmts.append(For(".square", _ZERO, build.const(1), edge))
+                edge = self._square(along.name, source, slot, (lane, width), end, rest)
+                stmts.append(For(".square", build.maximum(low, end), high, edge, step=self.lanes))
         body = tuple(stmts)
         for axis in reversed(self.steps.axes):
             if axis != along:
@@ -255,7 +272,7 @@ class Packer:
     def _square(
         self,
         name: str,
-        source: Load,
+        source: Expr,
         slot: Expr,
         lanes: tuple[int, int],
         first: Expr,
@@ -268,17 +285,18 @@ class Packer:
         rows: list[Expr] = []
         for lane in range(low, low + self.lanes):
             if lane < high:
-                at = substitute(source.index, {".lane": build.const(lane), name: first})
-                rows.append(Load(source.buffer, at, kind, mask=mask))
+                each = substitute(source, {".lane": build.const(lane)})
+                rows.append(widen(each, name, first, self.lanes, mask, {}))
             else:
                 rows.append(Const(0.0, kind))
         square = turned(rows)
+        valid = mask_below(self.width - low, self.lanes)
         stores: list[Stmt] = []
         for step, row in enumerate(square.rows[:steps]):
             at = substitute(
                 self.offset(slot, build.const(low)), {name: build.add(first, build.const(step))}
             )
-            stores.append(Store(self.buffer, at, row))
+            stores.append(Store(self.buffer, at, row, mask=valid))
         return (*square.stmts, *stores)
 
     def offset(self, slot: Expr, lane: Expr) -> Expr:

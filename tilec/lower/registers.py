@@ -34,15 +34,15 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.loops import place_constraints
-from tilec.lower.panels import LINE_BYTES, Packer, Steps, mask_below
+from tilec.lower.panels import Bounds, Packer, Steps, mask_below
 from tilec.lower.pieces import Part
 from tilec.lower.translate import RESULT, Places, convert, form_expr, translate
 from tilec.lower.turn import SCRATCH, Turn
 from tilec.lower.vectorise import widen
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
-from tilec.schedule.footprint import inside
-from tilec.schedule.legal import square_loop
+from tilec.schedule.footprint import LINE_BYTES, inside
+from tilec.schedule.legal import row_lanes, rows_apart, square_loop
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Tiled
 from tilec.tensor.forms import Axis, Form
@@ -113,6 +113,7 @@ class RegisterTile:
     still: Operand = field(init=False)
     steps: Steps = field(init=False)
     panels: Packer = field(init=False)
+    packed_rows: Packer = field(init=False)
     moving_value: Expr = field(init=False)
     still_value: Expr = field(init=False)
     turn: Turn | None = field(init=False)
@@ -140,7 +141,19 @@ class RegisterTile:
             self.places,
             tuple(own),
             lanes=plan.lanes,
-            squares=square_loop(problem, plan),
+            squares=square_loop(problem, plan, plan.vector),
+        )
+        squares = square_loop(problem, plan, self.row.name)
+        self.packed_rows = Packer(
+            ".rows",
+            plan.rows,
+            self.steps,
+            problem.dtype,
+            self.places,
+            problem.constraints,
+            row_major=rows_apart(problem, plan),
+            lanes=row_lanes(plan),
+            squares=squares,
         )
 
     @property
@@ -391,7 +404,7 @@ class RegisterTile:
         lanes = self.plan.lanes
         kind = VType(self.problem.dtype, lanes)
         if self.plan.pack_row:
-            packed = self.row_packer(tile.run).load(tile.slot, r, 1)
+            packed = self.packed_rows.load(tile.slot, r, 1)
             return Splat(substitute(packed, known), kind)
         at = {**known, self.row.name: build.add(tile.top, build.const(r))}
         start = build.add(at.pop(self.plan.vector), build.const(j * lanes))
@@ -399,19 +412,17 @@ class RegisterTile:
         mask = mask_below(tile.width - j * lanes, lanes)
         return widen(value, self.plan.vector, start, lanes, mask, {})
 
-    def row_packer(self, run: Run) -> Packer:
-        """What packs the rows of the tiles of a run."""
-        strided = self.still.steps(self.row.name) != (1,)
-        problem = self.problem
-        return Packer(
-            ".rows",
-            run.size,
-            self.steps,
-            problem.dtype,
-            self.places,
-            problem.constraints,
-            row_major=strided,
-        )
+    def pack_rows(self, run: Run, bounds: Bounds, slot: Expr, top: Expr) -> list[Stmt]:
+        """Copy the rows of some tiles of a run, whose slots and tops depend on ``.tile``.
+
+        Rows that lie side by side are copied step by step for all tiles: memory is read in long
+        runs, where one tile after the other would come back to every line for its next part.
+        """
+        copy = (self.still, self.row.name, slot, top, run.size)
+        if self.still.steps(self.row.name) == (1,) and not self.problem.constraints:
+            step = self.packed_rows.step(*copy)
+            return list(self.steps.loops((For(".tile", *bounds, step),)))
+        return [For(".tile", *bounds, tuple(self.packed_rows.copy(*copy)))]
 
     def scratch(self, name: str, elems: int) -> None:
         """Ask for a scratch buffer of at least some size."""

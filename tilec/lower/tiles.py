@@ -79,13 +79,12 @@ class TileWriter:
         }
         name = self.plan.parallel
         if name not in divided:
-            return self._passes(runs, free, ranges, self.panel_count)
+            return self._passes(runs, free, ranges, divided)
         share = -(-divided[name] // self.plan.tasks)
         first = build.mul(build.var(".task"), build.const(share))
         last = build.minimum(build.add(first, build.const(share)), build.const(divided[name]))
         ranges[name] = (first, last)
-        most = share if name == self.plan.vector else self.panel_count
-        body = tuple(self._passes(runs, free, ranges, most))
+        body = tuple(self._passes(runs, free, ranges, {**divided, name: share}))
         count = build.const(-(-divided[name] // share))
         return [For(".task", _ZERO, count, body, kind=LoopKind.PARALLEL)]
 
@@ -117,21 +116,23 @@ class TileWriter:
         runs: list[Run],
         free: list[Axis],
         ranges: dict[str, tuple[Expr, Expr]],
-        most_panels: int,
+        most: dict[str, int],
     ) -> list[Stmt]:
         """Pack what is packed and visit all tiles, in the order that reuses the packed copies.
 
-        Rows that are packed stay while all panels pass by, so the panels are packed first; else
-        each panel is packed on its own and stays while all rows pass by.
+        A panel is packed on its own and stays while all rows pass by; they may have been packed
+        before. A block of packed rows stays while all panels pass by, which then are packed first.
+        ``most`` is how many iterations of each loop a task takes.
         """
         panels = ranges[self.plan.vector]
         first = panels[0]
         if self.plan.panel_block:
-            return self._panel_blocks(runs, free, ranges, most_panels)
-        if self.plan.pack_row:
+            return self._panel_blocks(runs, free, ranges, most[self.plan.vector])
+        if self.plan.row_block:
             stmts: list[Stmt] = []
             if self.plan.pack_vector and not self.plan.ahead:
-                self.tile.scratch(".panels", most_panels * self.tile.panels.slot_elems)
+                count = most[self.plan.vector]
+                self.tile.scratch(".panels", count * self.tile.panels.slot_elems)
                 stmts += self._over_panels(panels, lambda width: self._pack(width, first))
             stmts += self._over_free(free, ranges, self._packed_rows(runs, panels, ranges, first))
             return self._blocks(stmts)
@@ -153,11 +154,57 @@ class TileWriter:
                 tiles += self._over_tiles(
                     run,
                     ranges,
-                    lambda tile: self._packing(replace(tile, width=width), inside, ranges),
+                    lambda tile: self._packing(
+                        replace(tile, width=width, slot=self._slot(tile.run, inside, ranges, most)),
+                        inside,
+                        ranges,
+                    ),
                 )
-            return self._blocks([*inner, *self._over_free(inside, ranges, tiles)])
+            tiles = self._over_free(inside, ranges, tiles)
+            return [*inner, *tiles] if self.plan.pack_row else self._blocks([*inner, *tiles])
 
-        return self._over_free(outside, ranges, self._over_panels(panels, panel))
+        tiles = self._over_free(outside, ranges, self._over_panels(panels, panel))
+        if self.plan.pack_row:
+            return self._blocks([*self._all_rows(runs, free, ranges, most), *tiles])
+        return tiles
+
+    def _all_rows(
+        self,
+        runs: list[Run],
+        free: list[Axis],
+        ranges: dict[str, tuple[Expr, Expr]],
+        most: dict[str, int],
+    ) -> list[Stmt]:
+        """Pack all rows of a task, for all iterations of the loops that need their own."""
+        slots = most[self.tile.row.name]
+        for axis in free:
+            slots *= most[axis.name]
+        self.tile.scratch(".rows", slots * self.tile.packed_rows.slot_elems)
+
+        stmts: list[Stmt] = []
+        for run in runs:
+            slot = self._slot(run, free, ranges, most)
+            stmts += self.tile.pack_rows(run, self._own(run, ranges), slot, _top(run))
+        return self._over_free(free, ranges, stmts)
+
+    def _slot(
+        self,
+        run: Run,
+        free: list[Axis],
+        ranges: dict[str, tuple[Expr, Expr]],
+        most: dict[str, int],
+    ) -> Expr:
+        """Where the packed rows of ``.tile`` are, counted from the first tile of the task."""
+        slot: Expr = _ZERO
+        if not self.plan.pack_row:
+            return slot
+        for axis in free:
+            number = build.sub(build.var(axis.name), build.const(axis.low))
+            number = build.sub(number, ranges[axis.name][0])
+            slot = build.add(build.mul(slot, build.const(most[axis.name])), number)
+        slot = build.mul(slot, build.const(most[self.tile.row.name]))
+        number = build.add(build.var(".tile"), build.const(run.number))
+        return build.add(slot, build.sub(number, ranges[self.tile.row.name][0]))
 
     def _panel_blocks(
         self,
@@ -233,7 +280,7 @@ class TileWriter:
         needs a tile that takes all steps and whose vectors lie side by side.
         """
         plan = self.plan
-        packs = plan.pack_vector and not (plan.ahead or plan.pack_row or plan.panel_block)
+        packs = plan.pack_vector and not (plan.ahead or plan.row_block or plan.panel_block)
         return packs and copies_vectors(self.problem, plan.vector, plan.row)
 
     def _over_tiles(
@@ -247,9 +294,8 @@ class TileWriter:
                 build.compare("cmp_le", low, _ZERO), build.compare("cmp_gt", high, _ZERO)
             )
             return list(stmts) if inside == Const(True, inside.type) else [If(inside, stmts)]
-        number = build.var(".tile")
-        top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
-        return [For(".tile", low, high, tuple(visit(Tile(run, top, _ZERO, self.tile.width))))]
+        tile = Tile(run, _top(run), _ZERO, self.tile.width)
+        return [For(".tile", low, high, tuple(visit(tile)))]
 
     def _packing(
         self, tile: Tile, free: list[Axis], ranges: dict[str, tuple[Expr, Expr]]
@@ -277,18 +323,12 @@ class TileWriter:
         stmts: list[Stmt] = []
         for run in runs:
             low, high = self._own(run, ranges)
-            group_size = (
-                max(1, self.plan.row_block // run.size) if self.plan.row_block else run.count
-            )
-            group_size = min(group_size, run.count)
-            packer = self.tile.row_packer(run)
-            self.tile.scratch(".rows", group_size * packer.slot_elems)
-            start, number = build.var(".group"), build.var(".tile")
+            group_size = min(max(1, self.plan.row_block // run.size), run.count)
+            self.tile.scratch(".rows", group_size * self.tile.packed_rows.slot_elems)
+            start = build.var(".group")
             stop = build.minimum(build.add(start, build.const(group_size)), high)
-            top = build.add(build.mul(number, build.const(run.size)), build.const(run.start))
-            slot = build.sub(number, start)
-            copy = packer.copy(self.tile.still, self.tile.row.name, slot, top, run.size)
-            pack = For(".tile", start, stop, tuple(copy))
+            top, slot = _top(run), build.sub(build.var(".tile"), start)
+            pack = self.tile.pack_rows(run, (start, stop), slot, top)
 
             def inner(
                 width: int, run: Run = run, top: Expr = top, slot: Expr = slot, stop: Expr = stop
@@ -297,7 +337,7 @@ class TileWriter:
                 return [For(".tile", build.var(".group"), stop, tuple(body))]
 
             visits = self._over_panels(panels, inner)
-            stmts.append(For(".group", low, high, (pack, *visits), step=group_size))
+            stmts.append(For(".group", low, high, (*pack, *visits), step=group_size))
         return stmts
 
     def _own(self, run: Run, ranges: dict[str, tuple[Expr, Expr]]) -> tuple[Expr, Expr]:
@@ -312,3 +352,8 @@ class TileWriter:
         column = build.mul(number, build.const(self.tile.width))
         slot = build.sub(number, first_panel)
         return self.tile.panels.copy(self.tile.moving, self.plan.vector, slot, column, width)
+
+
+def _top(run: Run) -> Expr:
+    """First row of the tile ``.tile`` of a run."""
+    return build.add(build.mul(build.var(".tile"), build.const(run.size)), build.const(run.start))

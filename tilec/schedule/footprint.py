@@ -51,15 +51,22 @@ def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
         panels = -(-extents[plan.vector] // width)
         if plan.parallel == plan.vector:
             panels = -(-panels // plan.tasks)
-        if not plan.pack_row:
+        if not plan.row_block:
             panels = min(panels, max(1, plan.panel_block))
         total += panels * steps * width * dtype
     if plan.pack_row and plan.row is not None:
-        # Rows are kept a whole, odd number of cache lines apart.
-        row = (-(-steps * dtype // LINE_BYTES) | 1) * LINE_BYTES
-        total += min(max(plan.row_block, plan.rows) or 1, extents[plan.row] + plan.rows) * row
-        if not plan.row_block:
-            total += max(0, extents[plan.row] - plan.rows) * row
+        tiles = -(-extents[plan.row] // plan.rows)
+        if plan.row_block:
+            tiles = min(tiles, max(1, plan.row_block // plan.rows))
+        else:
+            moving, _ = problem.split(plan.vector, plan.row)
+            for name, extent in extents.items():
+                if name not in (plan.vector, plan.row) and not moving.moves(name):
+                    tiles *= -(-extent // plan.tasks) if name == plan.parallel else extent
+            if plan.parallel == plan.row:
+                tiles = -(-tiles // plan.tasks)
+        # Rows whose steps are kept together begin an odd number of cache lines apart.
+        total += tiles * plan.rows * (-(-steps * dtype // LINE_BYTES) | 1) * LINE_BYTES
     if plan.turn is not None:
         is_row = plan.turn == plan.row
         count, each = (plan.rows, width) if is_row else (plan.lanes, plan.rows * width)

@@ -14,6 +14,10 @@ from tilec.tensor.scalar import Read
 WORKSPACE_BYTES = 32 << 20
 """Scratch memory of a kernel, all threads together, unless the options say otherwise."""
 
+TURN_COLUMNS = 128
+"""Columns from which on rows are turned about when they are packed, which takes a shuffle and more
+for each element: they are used for as many multiplications, 16 or more at a time."""
+
 _BORDER_STEPS = 32
 """Steps that the border of a tile may unroll."""
 
@@ -196,20 +200,44 @@ def copies_vectors(problem: Product, vector: str, row: str | None) -> bool:
     )
 
 
-def square_loop(problem: Product, plan: Tiled) -> Axis | None:
-    """The reduction loop along which packing reads vectors, to turn squares of them about."""
-    moving, _ = problem.split(plan.vector, plan.row)
-    if (
-        problem.constraints
-        or not isinstance(moving.body, Read)
-        or moving.body.dtype != problem.dtype
-        or moving.steps(plan.vector) == (1,)
-    ):
+def square_loop(problem: Product, plan: Tiled, loop: str) -> Axis | None:
+    """The reduction loop along which packing reads vectors, to turn squares of them about.
+
+    ``loop`` is the one of the tile whose operand is packed: its iterations lie apart in memory, and
+    side by side in the copy. Rows of few columns are not worth the turn.
+    """
+    moving, still = problem.split(plan.vector, plan.row)
+    operand, lanes = moving, plan.lanes
+    if loop != plan.vector:
+        operand, lanes = still, row_lanes(plan)
+        if next(axis.extent for axis in problem.axes if axis.name == plan.vector) < TURN_COLUMNS:
+            return None
+    if problem.constraints or operand.steps(loop) == (1,):
         return None
     sizes = inside(problem, plan)
-    whole = [axis for axis in problem.reductions if sizes[axis.name] == axis.extent]
-    long = [axis for axis in whole if axis.extent >= plan.lanes]
-    return next((axis for axis in long if moving.steps(axis.name) == (1,)), None)
+    for axis in problem.reductions:
+        size = sizes[axis.name]
+        if size < lanes or (size < axis.extent and size % lanes):
+            continue
+        steps = operand.steps(axis.name)
+        if 1 in steps and all(step in (0, 1) for step in steps):
+            return axis
+    return None
+
+
+def rows_apart(problem: Product, plan: Tiled) -> bool:
+    """Whether packed rows keep their steps together, each apart from the others.
+
+    They lie so in memory, and nothing turns squares of them about.
+    """
+    _, still = problem.split(plan.vector, plan.row)
+    row = plan.row or ""
+    return still.steps(row) != (1,) and square_loop(problem, plan, row) is None
+
+
+def row_lanes(plan: Tiled) -> int:
+    """Lanes of the vectors by which rows are packed: no more than the rows of a tile fill."""
+    return min(plan.lanes, max(2, 1 << (plan.rows - 1).bit_length()))
 
 
 def _illegal_turn(problem: Product, plan: Tiled) -> str | None:

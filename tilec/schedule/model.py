@@ -68,6 +68,12 @@ EVEN = 0.8
 """Share of the threads' time that a division into panels must use to be preferred: each panel is
 then packed by one thread only."""
 
+AGAIN = 0.1
+"""Cycles for each element of an operand that every thread packs for itself, beside the first."""
+
+AGAIN_FAR = 1.0
+"""The same of an operand that the second level cannot hold. 512 x 1500 x 2560 lost 1.3 by it."""
+
 FEW_TILES = 32
 """Tiles per panel up to which panels are packed in groups: then reading them is a good part of the
 work, and long runs of memory are read faster than many short ones."""
@@ -230,9 +236,11 @@ def _plan(
     whole = whole or turn is not None
     # A panel stays in L2 while all rows pass by; together with packed rows, in a part of it.
     room = REDUCE_BLOCK if pack_row else core.l2_bytes // 2 // (vectors * core.vector_bytes)
-    if pack_vector and not whole and inner.extent > room * 3 // 2:
+    if (pack_vector or pack_row) and not whole and inner.extent > room * 3 // 2:
         blocks = -(-inner.extent // room)
         reduce_block = -(-inner.extent // blocks)
+        if pack_row:  # whole squares of vectors
+            reduce_block = -(-reduce_block // lanes) * lanes
     panel_block = 0
     together = turn is None and pack_vector and wide and far and not whole and not pack_row
     if (
@@ -337,6 +345,13 @@ def _parallel(
         if larger and still.moves(axes[0].name) and _even(pieces, core) >= EVEN:
             return axes[0].name, core.threads
     if _even(panels, core) >= EVEN:
+        # An uneven division into panels is worse than packing all of them by every thread, if the
+        # panels are few and the rows are many.
+        uneven = 1 / _even_lanes(axis.extent, width, core) - 1 / _even(tiles, core)
+        lost = total / at_once * uneven
+        twice = _elements(problem, moving) * (AGAIN_FAR if far else AGAIN) * (core.threads - 1)
+        if row is not None and even and not ahead and lost > 2 * twice:
+            return row.name, core.threads
         return axis.name, core.threads
     if long:
         inside = moving.moves(long[0].name)
@@ -358,6 +373,12 @@ def _elements(problem: Product, operand: Operand) -> int:
 def _even(pieces: int, core: Core) -> float:
     """Share of the threads' time that is used when they divide some pieces."""
     return pieces / (-(-pieces // core.threads) * core.threads)
+
+
+def _even_lanes(extent: int, width: int, core: Core) -> float:
+    """Share of the threads' time that is used when they divide panels, the last one narrower."""
+    most = -(-extent // (width * core.threads)) * width
+    return extent / (min(most, extent) * core.threads)
 
 
 def _cycles(

@@ -80,16 +80,22 @@ def _again(problem: Product, core: Core, plan: Tiled) -> float:
 def _spilled(problem: Product, core: Core, plan: Tiled) -> float:
     """Cycles for each element of a panel that the second level cannot hold.
 
-    It is written to the third, whose line has to be read for that, and read back from there. Where
-    squares are turned, sixteen rows of the source pass through the second level beside the panel:
+    It is written to the third, whose line has to be read for that, and read back from there, by
+    each tile: 4096 x 128 x 4096 lost half of its speed with panels of all of L2. Where squares
+    are turned, sixteen rows of the source pass through the second level beside the panel:
     7680 x 4 x 2560 lost half of its speed with panels of 0.6 of L2, and nothing with 0.16.
     """
     steps = prod(inside(problem, plan).values())
     width = plan.lanes * plan.vectors * max(1, plan.panel_block)
-    room = core.l2_bytes if square_loop(problem, plan) is None else core.l2_bytes // 4
-    if steps * width * problem.dtype.bytes <= room:
-        return 0.0
-    return 3 * problem.dtype.bytes / (core.l3_bytes_per_cycle or 1)
+    held, room = steps * width * problem.dtype.bytes, core.l2_bytes * 3 // 4
+    moves = 0.0
+    if held > room:
+        moving, _ = problem.split(plan.vector, plan.row)
+        still = [axis.extent for axis in problem.axes if not moving.moves(axis.name)]
+        moves = 3 + prod(still) / plan.rows
+    elif held > room // 3 and square_loop(problem, plan, plan.vector) is not None:
+        moves = 3.0
+    return moves * problem.dtype.bytes / (core.l3_bytes_per_cycle or 1)
 
 
 def storing(problem: Product, vector: str, lanes: int, turned: int = 0) -> float:
@@ -116,7 +122,7 @@ def _copied(problem: Product, plan: Tiled, form: Form) -> float:
     """Cycles of copying one element that is read at some offset."""
     if form.coefficient(plan.vector) in (0, 1):
         return _COPY / plan.lanes
-    along = square_loop(problem, plan)
+    along = square_loop(problem, plan, plan.vector)
     if along is not None:
         return _SQUARE * -(-along.extent // plan.lanes) * plan.lanes / along.extent
     inside = (plan.vector, *(axis.name for axis in problem.reductions))
@@ -164,6 +170,10 @@ def _packed_rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float
     side_by_side = form.coefficient(plan.row or "") == 1
     if side_by_side:
         each, run = 2 * _COPY / plan.rows, plan.rows  # a masked vector for each step
+        extents = {axis.name: axis.extent for axis in problem.axes}
+        wide = extents[plan.vector] >= 2 * plan.lanes
+        if plan.reduce_block and wide and not problem.constraints:
+            run = max(run, plan.row_block)  # a step is read for all tiles of a block at once
     elif any(abs(form.coefficient(axis.name)) == 1 for axis in problem.reductions):
         each, run = _COPY / plan.lanes, 0
     else:
