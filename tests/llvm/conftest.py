@@ -1,4 +1,6 @@
-"""Tests that say ``EVERY_TARGET`` run on every target that is found here."""
+"""Tests that say ``EVERY_TARGET`` run on every target that is found here: always, or on request
+(``pytest --every-target``) where drivers take minutes to compile them.
+"""
 
 from __future__ import annotations
 
@@ -31,5 +33,7 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of a file on each target, if it asks for that."""
-    if getattr(metafunc.function, "__globals__", {}).get("EVERY_TARGET"):
-        metafunc.parametrize("target", targets(), indirect=True)
+    when = getattr(metafunc.function, "__globals__", {}).get("EVERY_TARGET")
+    if when is not None:
+        every = when == "always" or metafunc.config.getoption("--every-target")
+        metafunc.parametrize("target", targets() if every else targets()[:1], indirect=True)
