@@ -22,6 +22,9 @@ CONVOLUTIONS: Final = (
 )
 """Methods of convolutions that ``Options.conv`` names."""
 
+PRODUCTS: Final = ("auto", "direct", "strassen")
+"""Methods of products of matrices that ``Options.product`` names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -41,6 +44,9 @@ class Options:
             ``direct`` the definition; ``winograd`` and ``fft`` transforms of tiles, and
             ``lowering-1`` to ``lowering-3`` copies or sums around one product of matrices,
             wherever they can be used.
+        product: Method of products of matrices: ``auto`` takes the one that is the fastest by
+            prediction, ``direct`` the definition, ``strassen`` seven products of quarters wherever
+            all sizes are even.
         tuned: Take the schedules that ``tilec.tune`` found on this machine, where there are any.
     """
 
@@ -51,6 +57,7 @@ class Options:
     cpu: str | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
     conv: str = field(default="auto", metadata={"code": True})
+    product: str = field(default="auto", metadata={"code": True})
     tuned: bool = field(default=True, metadata={"code": True})
 
     def code_key(self) -> tuple[tuple[str, object], ...]:

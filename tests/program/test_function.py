@@ -394,7 +394,7 @@ def test_unknown_target() -> None:
     with pytest.raises(tilec.TargetError, match="there is no target 'tpu'") as caught:
         tilec.function(MATMUL)(np.eye(3), np.eye(3), target="tpu")
     assert caught.value.help is not None
-    assert "llvm, reference" in caught.value.help
+    assert "llvm, opencl, reference" in caught.value.help
     target: Any = []
     with pytest.raises(tilec.ArgumentError, match="it is the name of a target"):
         tilec.function(MATMUL)(np.eye(3), np.eye(3), target=target)

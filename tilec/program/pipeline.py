@@ -19,13 +19,15 @@ from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
-from tilec.options import CONVOLUTIONS as METHODS
+from tilec.options import CONVOLUTIONS as CONVOLUTION_METHODS
+from tilec.options import PRODUCTS as PRODUCT_METHODS
 from tilec.options import Options
 from tilec.program import findings
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
-from tilec.program.convolutions import Methods, choose_methods
+from tilec.program.convolutions import Method, Methods, choose_methods
 from tilec.program.findings import Said
 from tilec.program.frontend import Frontend
+from tilec.program.products import choose_products
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, split_constants
@@ -46,7 +48,10 @@ REWRITES: Final = (DropDead(), Inline())
 CONVOLUTIONS: Final = "convolutions"
 """Name of the pass that chooses their methods."""
 
-PASSES: Final = (*(rewrite.name for rewrite in REWRITES), CONVOLUTIONS, *KERNEL_PASSES)
+PRODUCTS: Final = "products"
+"""Name of the pass that chooses the methods of products of matrices."""
+
+PASSES: Final = (*(rewrite.name for rewrite in REWRITES), PRODUCTS, CONVOLUTIONS, *KERNEL_PASSES)
 """Names that ``Options.disable`` accepts."""
 
 _Result = TypeVar("_Result")
@@ -247,7 +252,9 @@ def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
 def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
     """The kernels of a program after the passes over the tensor IR."""
     bound = {given.name for given in recipe.arguments if given.bound}
+    program, products = _products(program, recipe, hook)
     methods = _methods(program, bound, recipe, hook)
+    methods = replace(methods, considered={**methods.considered, **products})
     program = methods.program
     split = split_constants(program, bound)
     prepared = _packed_ahead(split, recipe, methods)
@@ -267,6 +274,20 @@ def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
         main=main,
         once=None if once is None else lower_kernels(once, recipe, hook),
         constants=constants,
+    )
+
+
+def _products(
+    program: Program, recipe: Recipe, hook: Hook
+) -> tuple[Program, Mapping[str, tuple[Method, ...]]]:
+    """The program with its products rewritten where that pays, and what was considered."""
+    options = recipe.options
+    return hook.step(
+        PRODUCTS,
+        program.name,
+        partial(choose_products, program, core_of(options), options, recipe.schedule),
+        lambda found: print_program(found[0]),
+        lambda found: verify_program(found[0]),
     )
 
 
@@ -367,8 +388,12 @@ def _check_names(options: Options) -> None:
             f"there is no pass {unknown[0]!r} to switch off",
             help=f"the passes are {', '.join(PASSES)}",
         )
-    if options.conv not in METHODS:
-        raise ArgumentError(
-            f"there is no method {options.conv!r} of convolutions",
-            help=f"the methods are {', '.join(METHODS)}",
-        )
+    for wanted, known, what in (
+        (options.conv, CONVOLUTION_METHODS, "convolutions"),
+        (options.product, PRODUCT_METHODS, "products"),
+    ):
+        if wanted not in known:
+            raise ArgumentError(
+                f"there is no method {wanted!r} of {what}",
+                help=f"the methods are {', '.join(known)}",
+            )
