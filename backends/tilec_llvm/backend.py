@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tilec.errors import InternalError, TargetError
 from tilec.options import Options
 from tilec.runtime.backend import Runner
-from tilec.target.core import Core, host_core, load
+from tilec.target import core
+from tilec.target.core import Core
 from tilec_llvm.direct import entry
 from tilec_llvm.identity import library, processor_digest
 from tilec_llvm.jit import LlvmRunner, load_forever
@@ -44,7 +45,7 @@ class LlvmBackend:
 
     def core(self, options: Options) -> Core:
         """The processor that the options name, else this machine."""
-        return host_core() if options.cpu is None else load(options.cpu)
+        return core.host_core() if options.cpu is None else core.load(options.cpu)
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Object code of a module, with its large constants."""

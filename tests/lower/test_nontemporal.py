@@ -54,7 +54,7 @@ def test_register_tiles_keep_their_stores() -> None:
 @pytest.mark.parametrize("skip", [0, 1, 16])
 def test_results_are_the_same_at_any_alignment(skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
-    monkeypatch.setattr("tilec_llvm.backend.host_core", lambda: small)
+    monkeypatch.setattr("tilec.target.core.host_core", lambda: small)
     function = tilec.function("function (A[N]) -> (B) { B = A * 2 + 1; }")
     x = np.arange(100_003, dtype=np.float32)
     executable = function.compile(x)

@@ -83,7 +83,7 @@ def test_rows_of_large_results_are_stored_in_runs(
 ) -> None:
     """Around the squares of a group, along both loops, and with a loop beside them."""
     small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
-    monkeypatch.setattr("tilec_llvm.backend.host_core", lambda: small)
+    monkeypatch.setattr("tilec.target.core.host_core", lambda: small)
     a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     names = "ijk"[: len(shape)]
     text = f"T[{', '.join(reversed(names))} : {', '.join(map(str, reversed(shape)))}]"

@@ -44,7 +44,7 @@ def small_caches() -> Iterator[None]:
     """A processor whose caches hold little, so that small programs go beyond them."""
     small = replace(host_core(), l2_bytes=1 << 14, threads=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tilec_llvm.backend.host_core", lambda: small)
+        patch.setattr("tilec.target.core.host_core", lambda: small)
         yield
 
 

@@ -301,6 +301,11 @@ def _turn(problem: Product, axis: Axis, row: Axis | None, operand: Operand) -> s
     return None
 
 
+FORK_CYCLES = 20_000
+"""What it costs to divide one iteration of a batch among threads: a fork, and operands that are read by
+each of them."""
+
+
 def _parallel(
     problem: Product,
     core: Core,
@@ -327,7 +332,9 @@ def _parallel(
     # Around a batch loop there is one fork for all, inside of it one for each iteration.
     batch = next((a for a in outer if moving.moves(a.name)), None)
     if batch is not None:
-        return batch.name, batch.extent
+        idle = work / at_once / core.threads * (1 / _even(batch.extent, core) - 1)
+        if idle <= FORK_CYCLES * batch.extent:
+            return batch.name, batch.extent
     if apart and outer:
         return outer[0].name, core.threads
     panels = -(-axis.extent // width)
