@@ -302,8 +302,8 @@ def _turn(problem: Product, axis: Axis, row: Axis | None, operand: Operand) -> s
 
 
 FORK_CYCLES = 20_000
-"""What it costs to divide one iteration of a batch among threads: a fork, and operands that are read by
-each of them."""
+"""What it costs to divide one iteration of a batch among threads: a fork, and operands that each
+of them reads."""
 
 
 def _parallel(
