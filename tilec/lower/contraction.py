@@ -16,14 +16,14 @@ from tilec.lower.pieces import Piece, cut_alone
 from tilec.lower.plan import choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.registers import RegisterTile
-from tilec.lower.rival import Stream, streamed
+from tilec.lower.rival import Stream, streamed, tiled
 from tilec.lower.split import TASK, split
 from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.transpose import TransposeWriter, transposition
 from tilec.lower.work import Lowering, finish, most_lanes
-from tilec.schedule import model, stream
+from tilec.schedule import stream
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
 from tilec.schedule.transformed import TransformPlan
@@ -59,7 +59,7 @@ def lower_loops(
     # Panels that were made ahead are those of the whole.
     if node.name not in work.panels:
         apart = [flat_of(part) for piece in pieces for part in cut_alone(piece)]
-        if len(apart) > 1 and any(_is_tiled(work, flat, target) for flat in apart):
+        if len(apart) > 1 and any(_is_tiled(work, flat, target, node) for flat in apart):
             for number, flat in enumerate(apart):
                 _lower_flats(work, group, [flat], target, node, f"{name}.{number}")
             return
@@ -82,14 +82,15 @@ def target_of_node(node: Contraction | Map, output: Place, default: Place | None
     )
 
 
-def _is_tiled(work: Lowering, flat: FlatPiece, target: Target) -> bool:
+def _is_tiled(work: Lowering, flat: FlatPiece, target: Target, node: Contraction | Map) -> bool:
     """Whether the cost model writes a piece around a register tile, as a kernel of its own."""
     if "tile" in work.disable or work.core.vector_bytes == 0:
         return False
     problem = recognise(flat, target)
     if isinstance(problem, str):
         return False
-    plan = model.choose(problem, work.core, workspace_bytes=work.workspace_bytes)
+    lanes = most_lanes(work, node)
+    plan = tiled(flat, target, problem, work.core, work.workspace_bytes, lanes)
     return isinstance(plan, Tiled)
 
 
@@ -109,9 +110,9 @@ def _lower_flats(
     if streamed is not None:
         finish(work, group, streamed, name)
         return
-    tiled = _tile(work, flats, target, node.name, name)
-    if isinstance(tiled, special.Body):
-        finish(work, group, tiled, name)
+    tile = _tile(work, flats, target, node, name)
+    if isinstance(tile, special.Body):
+        finish(work, group, tile, name)
         return
     moved = _transpose(work, flats, target, name)
     if moved is not None:
@@ -120,7 +121,7 @@ def _lower_flats(
         finish(work, group, moved, name)
         return
     body, planned = _plain(work, flats, target, node, name)
-    work.decide(Decision(name, tiled, None, flops_of(flats), pieces=planned))
+    work.decide(Decision(name, tile, None, flops_of(flats), pieces=planned))
     finish(work, group, body, name)
 
 
@@ -224,7 +225,11 @@ def _wanted_stream(
 
 
 def _tile(
-    work: Lowering, flats: list[FlatPiece], target: Target, contraction: str, name: str
+    work: Lowering,
+    flats: list[FlatPiece],
+    target: Target,
+    node: Contraction | Map,
+    name: str,
 ) -> special.Body | str:
     """A sum of products around a register tile; else the reason why there is none."""
     wanted = wanted_for(work.schedule, name)
@@ -238,16 +243,17 @@ def _tile(
     problem = recognise(flats[0], target) if reason is None else reason
     if isinstance(problem, str):
         return refuse(name, wanted, problem)
-    ahead, limit = contraction in work.panels, work.workspace_bytes
+    ahead, limit = node.name in work.panels, work.workspace_bytes
     if wanted is None:
-        plan = model.choose(problem, work.core, ahead=ahead, workspace_bytes=limit)
+        lanes = most_lanes(work, node)
+        plan = tiled(flats[0], target, problem, work.core, limit, lanes, ahead=ahead)
     else:
         why = illegal(problem, wanted, work.core, ahead=ahead, workspace_bytes=limit)
         plan = why or wanted
     if isinstance(plan, str):
         return refuse(name, wanted, plan)
     work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
-    return tile_body(work, problem, plan, target, contraction)
+    return tile_body(work, problem, plan, target, node.name)
 
 
 def tile_body(

@@ -1,21 +1,33 @@
-"""Stream or register tile: what a reduction becomes that both can compute.
+"""Stream, register tile or plain loops: what a reduction becomes that several can compute.
 
 A product with a few columns is a matrix-vector product for each of them, and a small product of
 matrices. As a stream it reads the large operand once, where it lies; as a tile it uses what is
-read more often. Both have a cost model, and the one that predicts less time is believed.
+read more often. Both have a cost model, and the one that predicts less time is believed. A tile
+whose lanes lie far apart, or are few, loses to plain loops with lanes along the reduction.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tilec.lower.decide import Planned
 from tilec.lower.flatten import FlatPiece
 from tilec.lower.loops import Target
+from tilec.lower.nests import nests_of
+from tilec.lower.plan import choose, parallel
 from tilec.lower.recognise import recognise
 from tilec.lower.streams import reduction
 from tilec.records import dataclass
 from tilec.schedule import model, stream
+from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
-from tilec.schedule.values import Streamed
+from tilec.schedule.roofs import loops_seconds
+from tilec.schedule.values import Streamed, Tiled
 from tilec.target.core import Core
+
+LOOPS_WIN = 0.25
+"""Share of a tile's predicted time below which plain loops are believed: what is predicted for them
+are roofs, which they do not reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +72,35 @@ def streamed(
             if max(busy, stream.reading(problem, core)) < stream.seconds(problem, core, plan):
                 return f"'{tile}' takes less time"
     return Stream(problem, plan)
+
+
+def tiled(
+    flat: FlatPiece,
+    target: Target,
+    problem: Product,
+    core: Core,
+    workspace_bytes: int,
+    lanes: int,
+    *,
+    ahead: bool = False,
+) -> Tiled | str:
+    """The register tile that the cost models prefer for a piece, or the reason why it is none.
+
+    Args:
+        flat: The piece.
+        target: What it computes.
+        problem: The piece as a product.
+        core: The processor.
+        workspace_bytes: Limit of scratch memory.
+        lanes: Of a register for the widest type of the piece.
+        ahead: Whether its panels are made before the call.
+    """
+    tile = model.choose(problem, core, ahead=ahead, workspace_bytes=workspace_bytes)
+    if isinstance(tile, str) or ahead:
+        return tile
+    plan = choose(flat, target.agg, lanes)
+    plan = replace(plan, parallel=parallel(flat, plan))
+    loops = loops_seconds(nests_of(Planned(flat, plan, target.output.type.dtype.bytes)), core)
+    threads = 1 if tile.parallel is None else core.threads
+    busy = model.cycles(problem, core, tile) / threads / (core.gigahertz * 1e9)
+    return f"plain loops take less time than '{tile}'" if loops < LOOPS_WIN * busy else tile

@@ -142,8 +142,8 @@ def candidates(
                 continue
             # A vector that is filled in part still pays where it is read and stored as it lies:
             # then the rows, which are most of the memory, are read once, in order.
-            in_place = operand.steps(axis.name) == (1,) == (problem.store.coefficient(axis.name),)
-            if is_short and not in_place:
+            straight = operand.steps(axis.name) == (1,) == (problem.store.coefficient(axis.name),)
+            if is_short and not straight:
                 continue
             turn = _turn(problem, axis, row, operand)
             fetch = _fetch(problem, core, other)
@@ -157,7 +157,9 @@ def candidates(
                 plan = _plan(problem, core, axis, row, operand, other, rows, vectors, lanes, ahead)
                 if scratch_bytes(problem, plan, core.threads) > workspace_bytes:
                     plan = replace(plan, pack_row=False, row_block=0)
-                for each in (plan, *blocked(problem, core, plan)):
+                in_place = replace(plan, pack_row=False, row_block=0, reduce_block=0)
+                loose = [in_place] if plan.pack_row and other.is_read else []
+                for each in (plan, *loose, *blocked(problem, core, plan)):
                     why = illegal_sizes(
                         problem, each, core, ahead=ahead, workspace_bytes=workspace_bytes
                     )
@@ -369,6 +371,10 @@ def _parallel(
         return axis.name, core.threads
     if by_rows and row and tiles >= core.threads:
         return row.name, core.threads
+    # An uneven division is better than none: 3 iterations of 3 on 2 threads take two thirds.
+    few = [a for a in others if a.extent >= core.threads]
+    if few:
+        return max(few, key=lambda a: _even(a.extent, core)).name, core.threads
     return None, 1
 
 

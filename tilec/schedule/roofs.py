@@ -131,6 +131,21 @@ def instruction_roofs(nests: Sequence[Nest], core: Core, hertz: float) -> list[R
     return [Roof(name, count / hertz) for name, count in cycles.items()]
 
 
+def loops_seconds(nests: Sequence[Nest], core: Core) -> float:
+    """The predicted time of plain loops: of the instructions, or of a cache or memory."""
+    hertz = core.gigahertz * 1e9
+    threads = core.threads if any(nest.divided for nest in nests) else 1
+    seconds = [roof.seconds for roof in instruction_roofs(nests, core, hertz)]
+    names = [*(name for name, _ in core.levels), "memory"]
+    for (_, held), beyond in zip(core.levels, names[1:], strict=True):
+        # What all cores hold together is what one has as its share.
+        moved = sum(
+            nest.moved_bytes(held * threads // core.threads, core.line_bytes) for nest in nests
+        )
+        seconds.append(moved / core.bandwidth(beyond, threads))
+    return max(seconds)
+
+
 def tile_roofs(problem: Product, plan: Tiled, core: Core, hertz: float) -> list[Roof]:
     """Arithmetic, loads and stores of a register tile; ``hertz`` are those of all its threads."""
     extents = {axis.name: axis.extent for axis in problem.axes}

@@ -54,7 +54,7 @@ def traffic(problem: Product, core: Core, plan: Tiled) -> float:
     each = sum(_fetched(problem, plan, form, is_far) for form in moving.forms)
     if plan.pack_vector:
         each += sum(_copied(problem, plan, form) for form in moving.forms)
-        each += _spilled(problem, core, plan)
+    each += _spilled(problem, core, plan)
     # Tasks that share a panel fetch and pack it each for themselves.
     shared = plan.parallel is not None and all(axis.name != plan.parallel for axis in own)
     return rows + elems * each * (plan.tasks if shared else 1)
@@ -80,22 +80,29 @@ def _again(problem: Product, core: Core, plan: Tiled) -> float:
 def _spilled(problem: Product, core: Core, plan: Tiled) -> float:
     """Cycles for each element of a panel that the second level cannot hold.
 
-    It is written to the third, whose line has to be read for that, and read back from there, by
-    each tile: 4096 x 128 x 4096 lost half of its speed with panels of all of L2. Where squares
+    Each tile reads it from the third, or from memory: the gradient of ResNet's first layer by its
+    weights took 3.3 times as long as in passes. A copy is written there, too, whose line has to be
+    read for that: 4096 x 128 x 4096 lost half of its speed with panels of all of L2. Where squares
     are turned, sixteen rows of the source pass through the second level beside the panel:
     7680 x 4 x 2560 lost half of its speed with panels of 0.6 of L2, and nothing with 0.16.
     """
     steps = prod(inside(problem, plan).values())
     width = plan.lanes * plan.vectors * max(1, plan.panel_block)
-    held, room = steps * width * problem.dtype.bytes, core.l2_bytes * 3 // 4
-    moves = 0.0
+    # What lies in place, in order, is asked for ahead: twice the second level is read at no loss.
+    room = core.l2_bytes * 3 // 4 if plan.pack_vector else 2 * core.l2_bytes
+    held, moves = steps * width * problem.dtype.bytes, 0.0
     if held > room:
         moving, _ = problem.split(plan.vector, plan.row)
         still = [axis.extent for axis in problem.axes if not moving.moves(axis.name)]
-        moves = 3 + prod(still) / plan.rows
-    elif held > room // 3 and square_loop(problem, plan, plan.vector) is not None:
+        # The first reading of what lies in place is counted as fetching.
+        moves = prod(still) / plan.rows + (3 if plan.pack_vector else -1)
+    elif (
+        plan.pack_vector
+        and held > room // 3
+        and square_loop(problem, plan, plan.vector) is not None
+    ):
         moves = 3.0
-    return moves * problem.dtype.bytes / (core.l3_bytes_per_cycle or 1)
+    return max(0.0, moves) * problem.dtype.bytes / (core.l3_bytes_per_cycle or 1)
 
 
 def storing(problem: Product, vector: str, lanes: int, turned: int = 0) -> float:
@@ -174,8 +181,9 @@ def _packed_rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float
         wide = extents[plan.vector] >= 2 * plan.lanes
         if plan.reduce_block and wide and not problem.constraints:
             run = max(run, plan.row_block)  # a step is read for all tiles of a block at once
-    elif any(abs(form.coefficient(axis.name)) == 1 for axis in problem.reductions):
-        each, run = _COPY / plan.lanes, 0
+    elif along := [a.extent for a in problem.reductions if abs(form.coefficient(a.name)) == 1]:
+        # Steps that lie side by side are turned in squares of vectors, the last one partly filled.
+        each, run = _SQUARE * -(-along[0] // plan.lanes) * plan.lanes / along[0], 0
     else:
         each, run = _LANE, 1
     line = LINE_BYTES // problem.dtype.bytes
