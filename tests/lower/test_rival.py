@@ -7,6 +7,7 @@ import pytest
 import tilec
 from tilec import Options
 from tilec.schedule.values import Tiled
+from tilec.target.core import Core
 
 FORWARD = tilec.function(
     "function (X[N, P, Q, C], K[I, J, C, F]) -> (S) "
@@ -16,9 +17,13 @@ SPECS = [tilec.Spec((8, 224, 224, 3)), tilec.Spec((7, 7, 3, 64)), tilec.Spec((8,
 OPTIONS = Options(cpu="skylake-avx512", tuned=False)
 
 
-def test_lanes_along_a_reduction_beat_a_tile_whose_lanes_lie_far_apart() -> None:
+def test_lanes_along_a_reduction_beat_a_tile_whose_lanes_lie_far_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """By its data, the first layer of ResNet has 3 channels side by side, and 64 that are summed."""
-    schedule = tilec.grad(FORWARD, ("X",)).compile(*SPECS, options=OPTIONS).schedule
+    server = Core(l3_bytes=64 << 20)
+    monkeypatch.setattr("tilec.target.core.host_core", lambda: server)
+    schedule = tilec.grad(FORWARD, ("X",)).compile(*SPECS, options=Options(tuned=False)).schedule
     assert "vector f=16 reduction" in str(schedule)
 
 
