@@ -20,7 +20,7 @@ OPTIONS = Options(cpu="skylake-avx512", tuned=False)
 def test_lanes_along_a_reduction_beat_a_tile_whose_lanes_lie_far_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By its data, the first layer of ResNet has 3 channels side by side, and 64 that are summed."""
+    """By its data: 3 channels side by side, and 64 that are summed."""
     server = Core(l3_bytes=64 << 20)
     monkeypatch.setattr("tilec.target.core.host_core", lambda: server)
     schedule = tilec.grad(FORWARD, ("X",)).compile(*SPECS, options=Options(tuned=False)).schedule
