@@ -224,9 +224,9 @@ def rejected(
 ) -> tuple[Rejected, ...]:
     """The best schedules that the model considered and did not choose."""
     found, _ = model.candidates(problem, core, ahead, workspace_bytes)
-    own = model.cycles(problem, core, plan)
-    ranked = sorted(found, key=lambda each: each.cycles)
-    others = dict.fromkeys((str(each.plan), each.cycles / own) for each in ranked)
+    own = model.cycles(problem, core, plan) / model.used_threads(plan, core)
+    ranked = sorted(found, key=lambda each: each.elapsed(core))
+    others = dict.fromkeys((str(each.plan), each.elapsed(core) / own) for each in ranked)
     kept = [Rejected(text, ratio) for text, ratio in others if text != str(plan)]
     return tuple(kept[:SHOWN])
 

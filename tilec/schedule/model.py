@@ -107,7 +107,7 @@ def choose(
     if total < MIN_WORK or not problem.reductions:
         return "too little work"
     found, reason = candidates(problem, core, ahead, workspace_bytes)
-    best = min(found, key=lambda each: each.cycles, default=None)
+    best = min(found, key=lambda each: each.elapsed(core), default=None)
     return reason if best is None else best.plan
 
 
@@ -117,6 +117,15 @@ class Candidate:
 
     plan: Tiled
     cycles: float
+
+    def elapsed(self, core: Core) -> float:
+        """Cycles until all threads that take part are done."""
+        return self.cycles / used_threads(self.plan, core)
+
+
+def used_threads(plan: Tiled, core: Core) -> int:
+    """Threads that take part."""
+    return 1 if plan.parallel is None else core.threads
 
 
 def candidates(

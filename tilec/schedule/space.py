@@ -57,7 +57,9 @@ class Tiles:
     def ranked(self) -> Sequence[KernelSchedule]:
         """See ``Space``."""
         found, _ = model.candidates(self.problem, self.core, self.ahead, self.workspace_bytes)
-        return _distinct(each.plan for each in sorted(found, key=lambda each: each.cycles))
+        return _distinct(
+            each.plan for each in sorted(found, key=lambda each: each.elapsed(self.core))
+        )
 
     def near(self, plan: KernelSchedule) -> Sequence[KernelSchedule]:
         """See ``Space``."""
@@ -72,7 +74,10 @@ class Tiles:
         legal = [each for each in _distinct(changed) if each != plan and self._is_legal(each)]
         # What the model does not tell apart comes in the order above: cheap changes first.
         ranked: list[Tiled] = sorted(
-            legal, key=lambda each: model.cycles(self.problem, self.core, each)
+            legal,
+            key=lambda each: (
+                model.cycles(self.problem, self.core, each) / model.used_threads(each, self.core)
+            ),
         )
         return ranked
 
