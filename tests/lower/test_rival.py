@@ -43,3 +43,13 @@ def test_a_narrow_operand_that_lies_in_order_stays_where_it_is(rows: int) -> Non
     (plan,) = product.compile(*specs, options=OPTIONS).schedule.values()
     assert isinstance(plan, Tiled)
     assert not plan.pack_row
+
+
+def test_results_that_are_most_of_the_memory_are_written_row_by_row() -> None:
+    product = tilec.function("C[i, j : M, N] = +(A[i, k] * B[j, k])")
+    specs = tilec.Spec((4608, 16)), tilec.Spec((1536, 16))
+    (plan,) = product.compile(*specs, options=OPTIONS).schedule.values()
+    assert isinstance(plan, Tiled)
+    assert plan.pack_vector
+    assert plan.pack_row
+    assert plan.row_block == plan.rows

@@ -14,6 +14,7 @@ from math import prod
 
 from tilec.schedule.footprint import inside, passes, span
 from tilec.schedule.product import Product
+from tilec.schedule.traffic import are_far
 from tilec.schedule.values import Tiled
 from tilec.target.core import Core
 
@@ -52,6 +53,22 @@ def blocked(problem: Product, core: Core, plan: Tiled) -> Iterator[Tiled]:
             kept = core.l2_bytes // 2 // (steps * problem.dtype.bytes)
             rows = max(plan.rows, kept // plan.rows * plan.rows)
             yield replace(cut, pack_row=True, row_block=rows)
+
+
+def by_rows(problem: Product, core: Core, plan: Tiled) -> list[Tiled]:
+    """The same tile with all panels packed before, so that results are written row by row.
+
+    Where the results are most of the memory and all panels fit into the second level.
+    """
+    moving, still = problem.split(plan.vector, plan.row)
+    own = [a.extent for a in (*problem.axes, *problem.reductions) if moving.moves(a.name)]
+    fits = prod(own) * problem.dtype.bytes <= core.l2_bytes // 2
+    plain = not (plan.ahead or plan.turn or plan.panel_block or problem.constraints)
+    if not (fits and plain and plan.row and are_far(problem, core, plan.vector)) or still.moves(
+        plan.vector
+    ):
+        return []
+    return [replace(plan, pack_vector=True, pack_row=True, row_block=plan.rows, reduce_block=0)]
 
 
 def _cut(problem: Product, most: int) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from math import gcd, log2, prod
 
 from tilec.records import dataclass
-from tilec.schedule.blocks import blocked, summing
+from tilec.schedule.blocks import blocked, by_rows, summing
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
@@ -168,6 +168,7 @@ def candidates(
                     plan = replace(plan, pack_row=False, row_block=0)
                 in_place = replace(plan, pack_row=False, row_block=0, reduce_block=0)
                 loose = [in_place] if plan.pack_row and other.is_read else []
+                loose += by_rows(problem, core, plan)
                 for each in (plan, *loose, *blocked(problem, core, plan)):
                     why = illegal_sizes(
                         problem, each, core, ahead=ahead, workspace_bytes=workspace_bytes
