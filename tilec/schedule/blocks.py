@@ -64,9 +64,8 @@ def by_rows(problem: Product, core: Core, plan: Tiled) -> list[Tiled]:
     own = [a.extent for a in (*problem.axes, *problem.reductions) if moving.moves(a.name)]
     fits = prod(own) * problem.dtype.bytes <= core.l2_bytes // 2
     plain = not (plan.ahead or plan.turn or plan.panel_block or problem.constraints)
-    if not (fits and plain and plan.row and are_far(problem, core, plan.vector)) or still.moves(
-        plan.vector
-    ):
+    runs = problem.store.coefficient(plan.vector) == 1 and not still.moves(plan.vector)
+    if not (fits and plain and runs and plan.row and are_far(problem, core)):
         return []
     return [replace(plan, pack_vector=True, pack_row=True, row_block=plan.rows, reduce_block=0)]
 

@@ -18,7 +18,7 @@ FAR_CACHES = 4
 """Second-level caches that an operand must exceed for waiting on what is behind them to count."""
 
 PAGE_BYTES = 4096
-"""Runs from which on the order in which they are written matters: shorter ones begin anew anyway."""
+"""Rows of results from which on the order of writing matters: shorter ones begin anew anyway."""
 
 _COPY = 1.0
 """One vector of a panel, read and written where both are contiguous, between multiplications."""
@@ -63,12 +63,12 @@ def traffic(problem: Product, core: Core, plan: Tiled) -> float:
     return rows + elems * each * (plan.tasks if shared else 1)
 
 
-def are_far(problem: Product, core: Core, vector: str) -> bool:
+def are_far(problem: Product, core: Core) -> bool:
     """Whether the results leave the second level before they are all there, and rows are long."""
-    extents = {axis.name: axis.extent for axis in problem.axes}
     size = problem.stored.bytes
-    long = extents[vector] * size >= PAGE_BYTES
-    return long and prod(extents.values()) * size > FAR_CACHES * core.l2_bytes
+    row = [a.extent for a in problem.axes if problem.store.coefficient(a.name) == 1]
+    elems = prod(axis.extent for axis in problem.axes)
+    return max(row, default=0) * size >= PAGE_BYTES and elems * size > FAR_CACHES * core.l2_bytes
 
 
 def _written(problem: Product, core: Core, plan: Tiled) -> float:
@@ -76,7 +76,7 @@ def _written(problem: Product, core: Core, plan: Tiled) -> float:
 
     4608 x 1536 x 16 took 2.2 times as long as row by row.
     """
-    if not are_far(problem, core, plan.vector) or (plan.pack_row and plan.row_block == plan.rows):
+    if not are_far(problem, core) or (plan.pack_row and plan.row_block == plan.rows):
         return 0.0
     return prod(a.extent for a in problem.axes) * problem.stored.bytes / LINE_BYTES * _FAR
 
