@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tilec.dtypes import BOOL, F32, F64, I32, DType, Kind, integer_range
 from tilec.errors import InternalError
+from tilec.kernel import build
 from tilec.kernel.ir import CONDITION, VType
 from tilec_llvm import math
 from tilec_llvm.casts import cast, truth, widen
@@ -25,24 +26,6 @@ _LOGICAL: Final = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor
 _BITWISE: Final = {"bit_and": "and", "bit_or": "or", "bit_xor": "xor"}
 _ROUNDING: Final = {"ceil": "ceil", "floor": "floor", "round": "roundeven"}
 _PLAIN: Final = {"add": "add", "sub": "sub", "mul": "mul"}
-
-_INDEX_FOLDS: Final[dict[str, Callable[[int, int], int]]] = {
-    "add": int.__add__,
-    "sub": int.__sub__,
-    "mul": int.__mul__,
-    "min": min,
-    "max": max,
-    "floor_div": int.__floordiv__,
-    "floor_mod": int.__mod__,
-}
-_INDEX_COMPARES: Final[dict[str, Callable[[int, int], bool]]] = {
-    "cmp_eq": int.__eq__,
-    "cmp_ne": int.__ne__,
-    "cmp_lt": int.__lt__,
-    "cmp_gt": int.__gt__,
-    "cmp_le": int.__le__,
-    "cmp_ge": int.__ge__,
-}
 
 
 def apply(writer: Writer, op: str, args: Sequence[Value], result: VType) -> Value:
@@ -325,12 +308,12 @@ def _fold_index(op: str, args: Sequence[Value]) -> Value | None:
     left, right = args[0].known, args[1].known
     if left is None or right is None:
         return None
-    if op in _INDEX_FOLDS:
+    if op in build.FOLDS:
         if op.startswith("floor") and right < 1:
             return None
-        return known_index(_INDEX_FOLDS[op](left, right))
-    if op in _INDEX_COMPARES:
-        return Value("true" if _INDEX_COMPARES[op](left, right) else "false", CONDITION)
+        return known_index(build.FOLDS[op](left, right))
+    if op in build.COMPARES:
+        return Value("true" if build.COMPARES[op](left, right) else "false", CONDITION)
     return None
 
 

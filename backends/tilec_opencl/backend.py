@@ -48,7 +48,7 @@ class OpenClBackend:
         device = _device(options)
         if device.kind == "cpu":
             return replace(host_core(), threads=device.units, widest_lanes=_WIDEST)
-        return Core(name=device.name, vector_bytes=0, threads=device.units, is_gpu=True)
+        return Core(name=device.name, vector_bytes=0, threads=device.units)
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Source, launches and the driver's binary of a module."""

@@ -220,12 +220,11 @@ class FunctionWriter:
 
     def _indented(self, body: tuple[Stmt, ...], values: Mapping[str, Value]) -> None:
         self._depth += 1
-        self._block(body, values)
+        self._block(body, dict(values))
         self._depth -= 1
 
-    def _block(self, body: tuple[Stmt, ...], values: Mapping[str, Value]) -> None:
-        known = values if values is self._values else dict(values)
-        assert isinstance(known, dict)
+    def _block(self, body: tuple[Stmt, ...], known: dict[str, Value]) -> None:
+        """Statements of one block, which names values for those that follow."""
         for stmt in body:
             match stmt:
                 case Let():
@@ -253,7 +252,8 @@ class FunctionWriter:
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
         condition = self._names(values).condition(stmt.condition)
         if condition.text in ("true", "false"):
-            self._block(stmt.then if condition.text == "true" else stmt.otherwise, values)
+            taken = stmt.then if condition.text == "true" else stmt.otherwise
+            self._block(taken, dict(values))
             return
         self._line(f"if ({bare(condition.text)}) {{")
         self._indented(stmt.then, values)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tilec.dtypes import BOOL, F32, F64, I32, I64, U32, U64, DType, Kind
 from tilec.errors import InternalError
+from tilec.kernel import build
 from tilec.kernel.ir import VType
 from tilec.records import dataclass
 from tilec_opencl.helpers import Helpers
@@ -37,24 +38,6 @@ _FUNCTIONS: Final = {
 }  # fmt: skip
 _SPREAD: Final = ("sign", "sigmoid", "mod")
 """Operations on vectors of floats that are done component by component."""
-
-_INDEX_FOLDS: Final[dict[str, Callable[[int, int], int]]] = {
-    "add": int.__add__,
-    "sub": int.__sub__,
-    "mul": int.__mul__,
-    "min": min,
-    "max": max,
-    "floor_div": int.__floordiv__,
-    "floor_mod": int.__mod__,
-}
-_INDEX_COMPARES: Final[dict[str, Callable[[int, int], bool]]] = {
-    "cmp_eq": int.__eq__,
-    "cmp_ne": int.__ne__,
-    "cmp_lt": int.__lt__,
-    "cmp_gt": int.__gt__,
-    "cmp_le": int.__le__,
-    "cmp_ge": int.__ge__,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +319,10 @@ class Operations:
             return args[0]
         if left is None or right is None:
             return None
-        if op in _INDEX_FOLDS and not (op.startswith("floor") and right < 1):
-            return self.constant(_INDEX_FOLDS[op](left, right), args[0].type)
-        if op in _INDEX_COMPARES:
-            return self.constant(_INDEX_COMPARES[op](left, right), VType(BOOL))
+        if op in build.FOLDS and not (op.startswith("floor") and right < 1):
+            return self.constant(build.FOLDS[op](left, right), args[0].type)
+        if op in build.COMPARES:
+            return self.constant(build.COMPARES[op](left, right), VType(BOOL))
         return None
 
 

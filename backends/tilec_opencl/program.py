@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias, cast
 
 from tilec.errors import InternalError
+from tilec.kernel import build
 from tilec.records import dataclass
 
 Bound: TypeAlias = object
@@ -77,24 +78,10 @@ def evaluate(bound: Bound, values: Mapping[str, int]) -> int:
     if isinstance(bound, str):
         return values[bound]
     op, *rest = cast("list[object]", bound)
-    args = [evaluate(arg, values) for arg in rest]
-    match op:
-        case "add":
-            return args[0] + args[1]
-        case "sub":
-            return args[0] - args[1]
-        case "mul":
-            return args[0] * args[1]
-        case "min":
-            return min(args)
-        case "max":
-            return max(args)
-        case "floor_div":
-            return args[0] // args[1]
-        case "floor_mod":
-            return args[0] % args[1]
-        case _:
-            raise InternalError(f"the host has no operation {op}")
+    if op not in build.FOLDS:
+        raise InternalError(f"the host has no operation {op}")
+    left, right = (evaluate(arg, values) for arg in rest)
+    return build.FOLDS[str(op)](left, right)
 
 
 def to_json(program: Program) -> str:

@@ -35,7 +35,7 @@ from tilec_opencl.spelling import CUDA, OPENCL
 CPU = Machine("two cores", is_gpu=False, workers=2)
 GPU = Machine("a GPU", is_gpu=True, workers=8)
 F = VType(F32)
-I = build.var("i")  # noqa: E741 - indices are called so
+ROUND = build.var("i")
 J = build.var("j")
 DEVICES = [name for name in targets() if name != "llvm"]
 
@@ -46,7 +46,7 @@ def loop(name: str, stop: int, body: tuple[Stmt, ...], kind: LoopKind = LoopKind
 
 def doubled(stop: int = 100) -> Module:
     """Twice each element, in two nested parallel loops inside a serial one."""
-    at = build.add(build.mul(I, build.const(10)), J)
+    at = build.add(build.mul(ROUND, build.const(10)), J)
     value = Apply("add", (Load("A", at, F), Load("A", at, F)), F)
     inner = loop("j", 10, (Store("B", at, value),), LoopKind.PARALLEL)
     body = loop("i", stop // 10, (inner,), LoopKind.PARALLEL)
@@ -100,7 +100,7 @@ def test_workers_take_parts() -> None:
 
 def stepped() -> Module:
     """A serial loop around a parallel one, each round of which reads what the last one wrote."""
-    at = build.add(build.mul(I, build.const(8)), J)
+    at = build.add(build.mul(ROUND, build.const(8)), J)
     before = build.sub(at, build.const(8))
     value = Apply("add", (Load("B", before, F), Load("A", J, F)), F)
     first = loop("j", 8, (Store("B", J, Load("A", J, F)),))
@@ -132,8 +132,10 @@ def test_large_scratch_memory_is_one_piece_for_each_worker() -> None:
     size = 8192
     scratch = Buffer("own", F, size, scope=Scope.CACHE, writable=True)
     mirrored = build.sub(build.const(size - 1), J)
-    fill = loop("j", size, (Store("own", J, Apply("add", (Load("A", J, F), Load("A", I, F)), F)),))
-    at = build.add(build.mul(I, build.const(size)), J)
+    fill = loop(
+        "j", size, (Store("own", J, Apply("add", (Load("A", J, F), Load("A", ROUND, F)), F)),)
+    )
+    at = build.add(build.mul(ROUND, build.const(size)), J)
     read = loop("j", size, (Store("B", at, Load("own", mirrored, F)),))
     body = loop("i", 6, (fill, read), LoopKind.PARALLEL)
     outputs = [output_buffer("B", F32, 6 * size)]
@@ -147,7 +149,7 @@ def test_large_scratch_memory_is_one_piece_for_each_worker() -> None:
 
 def test_a_guard_around_a_parallel_loop_is_tested_on_the_device() -> None:
     inner = loop("j", 8, (Store("B", J, Load("A", J, F)),), LoopKind.PARALLEL)
-    test = build.compare("cmp_lt", I, build.const(2))
+    test = build.compare("cmp_lt", ROUND, build.const(2))
     body = loop("i", 4, (If(test, (inner,)),))
     module = module_of([body], [input_buffer("A", F32, 8)], [output_buffer("B", F32, 8)])
     text = emit_module(module, OPENCL, CPU).text
@@ -159,8 +161,10 @@ def test_cuda_is_the_same_with_other_words() -> None:
     assert 'extern "C" __global__ void kernel' in text.replace("v_kernel", "kernel")
     assert "blockIdx.x * blockDim.x + threadIdx.x" in text
     assert "get_" not in text
-    wide = Apply("add", (Load("A", I, VType(F32, 4)), Load("A", I, VType(F32, 4))), VType(F32, 4))
-    body = For("i", build.const(0), build.const(16), (Store("B", I, wide),), step=4)
+    wide = Apply(
+        "add", (Load("A", ROUND, VType(F32, 4)), Load("A", ROUND, VType(F32, 4))), VType(F32, 4)
+    )
+    body = For("i", build.const(0), build.const(16), (Store("B", ROUND, wide),), step=4)
     module = module_of([body], [input_buffer("A", F32, 16)], [output_buffer("B", F32, 16)])
     with pytest.raises(InternalError, match="no vectors in cuda"):
         emit_module(module, CUDA, GPU)
@@ -191,7 +195,7 @@ def test_names_are_words_of_neither_language() -> None:
 
 
 def test_names_that_become_one_word_stay_apart() -> None:
-    body = loop("i", 4, (Store("x.y", I, Load("x_y", I, F)),))
+    body = loop("i", 4, (Store("x.y", ROUND, Load("x_y", ROUND, F)),))
     module = module_of([body], [input_buffer("x_y", F32, 4)], [output_buffer("x.y", F32, 4)])
     text = emit_module(module, OPENCL, CPU).text
     assert "x_y_2[i] = x_y[i]" in text

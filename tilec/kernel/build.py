@@ -6,10 +6,13 @@ addresses are equal values.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from tilec.dtypes import BOOL, I64
 from tilec.kernel.ir import CONDITION, INDEX, Apply, Const, Expr, Ramp, Splat, Var, VType
 
-_COMPARE = {
+COMPARES: Final[Mapping[str, Callable[[int, int], bool]]] = {
     "cmp_eq": int.__eq__,
     "cmp_ne": int.__ne__,
     "cmp_lt": int.__lt__,
@@ -17,6 +20,18 @@ _COMPARE = {
     "cmp_gt": int.__gt__,
     "cmp_ge": int.__ge__,
 }
+"""Comparisons of two known indices."""
+
+FOLDS: Final[Mapping[str, Callable[[int, int], int]]] = {
+    "add": int.__add__,
+    "sub": int.__sub__,
+    "mul": int.__mul__,
+    "min": min,
+    "max": max,
+    "floor_div": int.__floordiv__,
+    "floor_mod": int.__mod__,
+}
+"""Operations on two known indices."""
 
 
 def const(value: int) -> Const:
@@ -141,7 +156,7 @@ def compare(op: str, left: Expr, right: Expr) -> Expr:
     """A comparison of two indices."""
     a, b = _value(left), _value(right)
     if a is not None and b is not None:
-        return Const(bool(_COMPARE[op](a, b)), CONDITION)
+        return Const(bool(COMPARES[op](a, b)), CONDITION)
     return Apply(op, (left, right), CONDITION)
 
 

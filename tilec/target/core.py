@@ -18,7 +18,7 @@ from tilec.target.host import Cache, Host, host
 
 _FOLDER: Final = Path(__file__).parent / "descriptions"
 _GENERIC: Final = "generic"
-_OF_CODE: Final = ("widest_lanes", "is_gpu")
+_OF_CODE: Final = ("widest_lanes",)
 """What the language of a backend brings, not the processor."""
 
 
@@ -48,7 +48,6 @@ class Core:
         l3_bytes_per_cycle: What one core reads from the third level.
         memory_gigabytes: GB/s that all cores together read from memory.
         widest_lanes: Lanes that a vector may have in the code; 0 when there is no limit.
-        is_gpu: Iterations of parallel loops are work-items of a GPU.
     """
 
     name: str = "skylake-avx512"
@@ -70,7 +69,6 @@ class Core:
     l3_bytes_per_cycle: float = 10
     memory_gigabytes: float = 60
     widest_lanes: int = 0
-    is_gpu: bool = False
 
     @property
     def key(self) -> str:
