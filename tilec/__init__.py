@@ -26,7 +26,10 @@ from tilec.program.check_grad import check_grad
 from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
+from tilec.program.link import Linked
 from tilec.program.targets import TargetInfo, devices, targets
+from tilec.program.tensor import Tensor, apply, evaluate, tensor
+from tilec.program.trace import compile, trace
 from tilec.program.tuned import TunedKernel, Tuning
 from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
@@ -49,6 +52,7 @@ __all__ = [
     "InternalError",
     "Keep",
     "LimitError",
+    "Linked",
     "Loops",
     "NameResolutionError",
     "Options",
@@ -61,6 +65,7 @@ __all__ = [
     "Streamed",
     "TargetError",
     "TargetInfo",
+    "Tensor",
     "TieRule",
     "TileSyntaxError",
     "TileTypeError",
@@ -72,13 +77,18 @@ __all__ = [
     "UserError",
     "WinogradPlan",
     "__version__",
+    "apply",
     "check_grad",
+    "compile",
     "devices",
+    "evaluate",
     "function",
     "grad",
     "jvp",
     "load",
     "targets",
+    "tensor",
+    "trace",
     "tune",
     "value_and_grad",
     "vjp",

@@ -1,0 +1,134 @@
+"""Graphs of tensors: what they compute, how they are linked, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec.errors import ArgumentError, ShapeError
+
+Floats: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"
+
+RNG = np.random.default_rng(7)
+
+
+def _floats(*shape: int) -> Floats:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+A, B, C = _floats(2, 3, 4), _floats(4, 5), _floats(3, 5)
+
+
+def test_operators_are_those_of_numpy() -> None:
+    x, y = tilec.tensor(A), tilec.tensor(B)
+    found = (x @ y + C) * 2.0 - 1
+    np.testing.assert_allclose(found.numpy(), (A @ B + C) * 2 - 1, rtol=1e-5)
+    assert (C + x @ y).shape == (2, 3, 5)
+    assert (x < 0).numpy().dtype == np.bool_
+    np.testing.assert_array_equal((-abs(x)).numpy(), -abs(A))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((4,), (4,)),
+        ((3, 4), (4,)),
+        ((4,), (2, 4, 5)),
+        ((1, 3, 4), (2, 4, 5)),
+        ((2, 1, 3, 4), (6, 4, 5)),
+    ],
+)
+def test_matrix_products_broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    a, b = _floats(*left), _floats(*right)
+    np.testing.assert_allclose((tilec.tensor(a) @ b).numpy(), a @ b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [0, -1, np.s_[:], np.s_[::-1], np.s_[:1, None, 2], np.s_[..., 1], np.s_[None, ..., 3:0:-2]],
+)
+def test_indexing_is_that_of_numpy(key: Any) -> None:
+    np.testing.assert_array_equal(tilec.tensor(A)[key].numpy(), A[key])
+
+
+def _twice(x: tilec.Tensor) -> tilec.Tensor:
+    return x @ B + x @ B
+
+
+def test_a_graph_is_one_tile_program() -> None:
+    linked = tilec.trace(_twice, tilec.Spec((2, 3, 4)))
+    text = linked.function.source
+    assert text.count("matrices(X, C0)") == 1  # equal calls are one
+    assert list(linked.given) == ["C0"]
+    gradient = tilec.grad(linked.function, wrt="X")
+    found = gradient(A, B, np.ones((2, 3, 5), np.float32))
+    np.testing.assert_allclose(found, np.broadcast_to(2 * B.sum(1), A.shape), rtol=1e-5)
+
+
+def test_compile_makes_one_executable() -> None:
+    def both(x: tilec.Tensor, w: tilec.Tensor) -> dict[str, tilec.Tensor]:
+        return {"sum": x @ w, "first": x[0]}
+
+    run = tilec.compile(both, tilec.Spec((2, 3, 4)), B)
+    assert [name for name, _ in run.outputs] == ["Sum", "First"]
+    total, first = run(A, B)
+    np.testing.assert_allclose(total, A @ B, rtol=1e-5)
+    np.testing.assert_array_equal(first, A[0])
+
+
+def test_functions_of_one_name_stay_apart() -> None:
+    twice = tilec.function("function f(X) -> (Y) { Y = X + X; }")
+    square = tilec.function(
+        "function g(X) -> (Y) { Y = X * X; } function f(X) -> (Y) { Y = g(X); }"
+    )
+    unnamed = tilec.function("function (X) -> (Y, Z) { Y = X + 1; Z = X + 2; }")
+    x = tilec.tensor(C)
+    one, two = tilec.apply(unnamed, tilec.apply(square, tilec.apply(twice, x)))
+    np.testing.assert_allclose((one + two).numpy(), 8 * C * C + 3, rtol=1e-5)
+
+
+def test_numbers_and_bound_inputs() -> None:
+    scaled = tilec.function("function scaled(X[N], S, B[N]) -> (Y) { Y = X * S + B; }")
+    bound = scaled.bind(B=C[0])
+    found = tilec.apply(bound, C[1], -0.5)
+    np.testing.assert_allclose(found.numpy(), C[1] * -0.5 + C[0], rtol=1e-5)
+    infinite = tilec.tensor(C) * float("inf")
+    np.testing.assert_array_equal(infinite.numpy(), C * np.float32("inf"))
+
+
+def test_what_is_known_is_not_computed_again() -> None:
+    x = tilec.tensor(A) + 1
+    assert "not computed" in repr(x)
+    array = x.numpy()
+    assert x.numpy() is array
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+    y, z = x * 2, x * 3
+    tilec.evaluate(y, z)
+    np.testing.assert_allclose((y + z).numpy(), 5 * (A + 1), rtol=1e-5)
+
+
+def test_faults_are_told() -> None:
+    x = tilec.tensor(A)
+    with pytest.raises(ShapeError, match="4 is not 3"):
+        _ = x @ C
+    with pytest.raises(ArgumentError, match="was given 4 indices"):
+        x[0, 0, 0, 0]
+    with pytest.raises(ArgumentError, match="outside of an axis of size 2"):
+        x[2]
+    with pytest.raises(ArgumentError, match=r"ops\.take"):
+        x[[0, 1]]
+    with pytest.raises(ArgumentError, match="no tensor"):
+        tilec.compile(len, tilec.Spec((2,)))
+    kept: list[tilec.Tensor] = []
+
+    def leak(x: tilec.Tensor) -> tilec.Tensor:
+        kept.append(x)
+        return x + 1
+
+    tilec.trace(leak, tilec.Spec((2,)))
+    with pytest.raises(ArgumentError, match="depends on the input x"):
+        (kept[0] * 2).numpy()
