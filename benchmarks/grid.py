@@ -7,7 +7,8 @@ its best point judges the model's ranking and the tuner's steps alike.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 from tilec.schedule import stream
 from tilec.schedule.legal import illegal
@@ -30,6 +31,29 @@ def grid(space: Space) -> list[KernelSchedule]:
     if isinstance(space, Streams):
         return [*_streams(space)]
     return list(space.ranked())
+
+
+def beside(points: Sequence[KernelSchedule], plan: KernelSchedule) -> list[KernelSchedule]:
+    """The points of a grid that differ from one of them in a single respect."""
+    own = _respects(plan)
+    return [
+        point
+        for point in points
+        if sum(one != other for one, other in zip(own, _respects(point), strict=True)) == 1
+    ]
+
+
+def _respects(plan: KernelSchedule) -> tuple[object, ...]:
+    """What sets points of a grid apart, each the outcome of one choice."""
+    if isinstance(plan, Tiled):
+        # How many rows are packed together follows from the tile, and is no choice.
+        packed, division = (plan.pack_vector, plan.pack_row), (plan.parallel, plan.tasks)
+        loops = (plan.vector, plan.row)
+        return loops, plan.rows, plan.vectors, packed, plan.reduce_block, plan.panel_block, division
+    if isinstance(plan, Streamed):
+        runs, division = (plan.row, plan.rows), (plan.parallel, plan.parts)
+        return plan.vector, plan.lanes, runs, plan.share, plan.span, division
+    return astuple(plan)
 
 
 def _tiles(space: Tiles) -> Iterator[Tiled]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import tilec
-from benchmarks.grid import grid
-from benchmarks.tuner import CASES, measure
+from benchmarks.grid import beside, grid
+from benchmarks.tuner import CASES, main
 from tilec.options import Options
 from tilec.program.tuner import Task, tasks_of
 from tilec.schedule.space import Streams, Tiles
-from tilec.schedule.values import Streamed, Tiled
+from tilec.schedule.values import Streamed, Tiled, parse_kernel
 
 
 @cache
@@ -21,7 +24,8 @@ def task(at: int) -> Task:
     function = tilec.function(text)
     specs = [tilec.Spec(shape) for shape in shapes]
     (found,) = tasks_of(
-        function.parts.text, function.recipe(*specs, options=Options(tuned=False, num_threads=2))
+        function.parts.text,
+        function.recipe(*specs, options=Options(tuned=False, num_threads=2, conv="direct")),
     )
     return found
 
@@ -39,7 +43,32 @@ def test_a_grid_has_each_kind_of_schedule_once(at: int, kind: type) -> None:
     assert {each.parallel for each in points if isinstance(each, Tiled | Streamed)} >= {None, "i"}
 
 
-def test_a_case_is_measured() -> None:
-    row = measure(0, 1.0, 2.0)
-    assert 0.2 < float(str(row["share"])) < 5
-    assert str(row["tuned"]).startswith("tile ")
+def test_points_beside_another_differ_in_one_respect() -> None:
+    points = grid(task(0).space)
+    middle = parse_kernel("tile i=4 j=2x16, pack j, 2 tasks over i")
+    near = beside(points, middle)
+    assert middle not in near
+    assert len(near) > 20
+    assert parse_kernel("tile i=4 j=2x16, pack j, 2 tasks over j") in near
+    assert parse_kernel("tile i=5 j=2x16, pack j, 2 tasks over j") not in near
+
+
+def test_a_case_is_measured_in_pieces(tmp_path: Path) -> None:
+    runner = CliRunner()
+
+    def run(*arguments: str) -> str:
+        result = runner.invoke(main, ["--folder", str(tmp_path), "--only", "0", *arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "0 and 6 schedules" in run("compile", "--count", "6")
+    assert "6 schedules" in run("time")
+    assert "0 schedules" in run("time")
+    assert "6 and" in run("compile", "--count", "4")  # beside the fastest
+    run("time")
+    assert "0  " in run("tune", "--budget", "1")
+    assert run("tune") == ""  # it has a result
+    row = json.loads((tmp_path / "00.json").read_text())
+    assert 0.2 < row["share"] < 5
+    assert row["tuned"].startswith("tile ")
+    assert "geometric mean" in run("table")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TypeAlias
 
@@ -14,7 +14,16 @@ from tilec.records import dataclass
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.transformed import TransformPlan
-from tilec.schedule.values import KernelSchedule, Loops, Plan, Schedule, Streamed, Tiled
+from tilec.schedule.values import (
+    DIRECT,
+    Loops,
+    OwnSchedule,
+    Plan,
+    Rewritten,
+    Schedule,
+    Streamed,
+    Tiled,
+)
 from tilec.tensor.ir import Aggregation, Program
 from tilec.tensor.scalar import Apply, Scalar, walk
 from tilec.tensor.transformed import Transformed
@@ -58,9 +67,16 @@ def kernel_name(program: Program, group: Unit) -> str:
     return f"{program.name}_{group.result.name}"
 
 
-def wanted_for(schedule: Schedule, name: str) -> KernelSchedule | None:
+def wanted_for(schedule: Schedule, name: str) -> OwnSchedule | None:
     """What the caller asks of a kernel; None leaves it to the cost model."""
-    return schedule.get(name, schedule.get(""))
+    found = schedule.get(name, schedule.get(""))
+    return found.then if isinstance(found, Rewritten) else found
+
+
+def method_for(schedule: Schedule, name: str) -> str | None:
+    """The method by which a caller wants a kernel to be computed; None says nothing of it."""
+    found = schedule.get(name, schedule.get(""))
+    return found.method if isinstance(found, Rewritten) else None
 
 
 def check_names(schedule: Schedule, kernels: Sequence[str]) -> None:
@@ -78,6 +94,22 @@ def check_names(schedule: Schedule, kernels: Sequence[str]) -> None:
             )
         if name and name not in kernels:
             raise ScheduleError(f"there is no kernel {name}", help=f"the kernels are {known}")
+
+
+def check_methods(schedule: Schedule, rewritten: Mapping[str, str]) -> None:
+    """See that kernels were rewritten as a schedule wants.
+
+    Args:
+        schedule: The schedule.
+        rewritten: What was done, by kernel.
+
+    Raises:
+        ScheduleError: a kernel cannot be computed by the method.
+    """
+    for name, wanted in schedule.entries:
+        if isinstance(wanted, Rewritten) and wanted.method not in (DIRECT, rewritten.get(name)):
+            reason = f"the kernel cannot be computed by {wanted.method}"
+            raise ScheduleError.illegal(name, wanted, reason)
 
 
 def refuse(name: str, wanted: Tiled | Streamed | TransformPlan | None, reason: str) -> str:

@@ -14,7 +14,15 @@ from tilec.lower.blocks import BlockWriter, reblocked
 from tilec.lower.buffers import constant_bytes, input_places, tensor_bytes
 from tilec.lower.columns import ColumnWriter
 from tilec.lower.contraction import TRANSPOSE, lower_loops
-from tilec.lower.decide import Decide, Decision, check_names, kernel_name, wanted_for
+from tilec.lower.decide import (
+    Decide,
+    Decision,
+    check_methods,
+    check_names,
+    kernel_name,
+    method_for,
+    wanted_for,
+)
 from tilec.lower.defaults import placed_defaults
 from tilec.lower.flatten import Epilogue
 from tilec.lower.fourier import FourierWriter
@@ -30,7 +38,7 @@ from tilec.lower.work import NONTEMPORAL, Lowering, Observe, finish, most_lanes,
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.legal import WORKSPACE_BYTES
 from tilec.schedule.transformed import Transform, flops
-from tilec.schedule.values import Blocked, Schedule
+from tilec.schedule.values import APART, Blocked, Schedule
 from tilec.schedule.winograd import WinogradPlan
 from tilec.target.core import Core
 from tilec.tensor.fourier import Fourier
@@ -82,6 +90,7 @@ def lower_program(
     observe: Observe = lambda name, kernel: None,
     decide: Decide = lambda decision: None,
     transforms: Mapping[str, Transform] | None = None,
+    rewritten: Mapping[str, str] | None = None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
 
@@ -96,6 +105,7 @@ def lower_program(
         observe: Told about each kernel after each pass.
         decide: Told what was scheduled, how and why.
         transforms: Convolutions by transforms of tiles, by name, and their schedules.
+        rewritten: By the last kernel of several that were one, the method that made them so.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
@@ -111,6 +121,7 @@ def lower_program(
         workspace_bytes=workspace_bytes,
         decide=decide,
         transforms=transforms or {},
+        rewritten=dict(rewritten or {}),
     )
     inside = {name for method, _ in work.transforms.values() for name in method.inside}
     work.places.update(input_places(program, strides or {}))
@@ -131,6 +142,7 @@ def lower_program(
                 _lower_group(work, each)
     _copy_outputs(work, outputs)
     check_names(work.schedule, [kernel.name for kernel in work.kernels])
+    check_methods(work.schedule, work.rewritten)
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
     return Module(
         name=program.name,
@@ -218,6 +230,9 @@ def _blocks(work: Lowering, group: BlockGroup) -> tuple[Single, ...]:
     names = [kernel_name(work.program, unit) for unit in group.units]
     last = len(names) - 1
     wanted = wanted_for(work.schedule, names[last])
+    if method_for(work.schedule, names[last]) == APART:
+        work.rewritten[names[last]] = APART
+        return group.units
     if any(name in work.schedule for name in names[:last]) or not isinstance(
         wanted, Blocked | None
     ):

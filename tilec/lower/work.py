@@ -20,7 +20,7 @@ from tilec.lower.vectorise import Vectorise
 from tilec.lower.walk import expressions
 from tilec.records import dataclass
 from tilec.schedule.transformed import Transform
-from tilec.schedule.values import SCHEDULE_LINE, Schedule
+from tilec.schedule.values import SCHEDULE_LINE, Rewritten, Schedule
 from tilec.target.core import Core
 from tilec.tensor.ir import Contraction, Map, Node, Program, TensorType, operands
 from tilec.tensor.printer import print_definition
@@ -48,6 +48,7 @@ class Lowering:
         workspace_bytes: Scratch memory that a kernel may take.
         decide: Told what was scheduled.
         transforms: Convolutions by transforms of tiles, and their schedules.
+        rewritten: By the last kernel of several that were one, the method that made them so.
         places: Where values lie.
         kernels: The kernels so far.
         calls: Their calls, in order.
@@ -65,6 +66,7 @@ class Lowering:
     workspace_bytes: int
     decide: Decide
     transforms: Mapping[str, Transform]
+    rewritten: dict[str, str]
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     kernels: list[Kernel] = field(default_factory=list[Kernel])
     calls: list[Call] = field(default_factory=list[Call])
@@ -109,14 +111,18 @@ def finish(
     # A copy to a second name of a value is no value of the program.
     types = work.types | {node.name: node.type for node in nodes}
     shapes = {name: types[name] for node in nodes for name in (node.name, *operands(node))}
+    name = kernel_named or kernel_name(work.program, group)
+    lines = body.schedule
+    if name in work.rewritten:
+        by = str(Rewritten(work.rewritten[name]))
+        lines = (", ".join((by, *lines[:1])), *lines[1:])
     header = (
         *(line for node in nodes for line in print_definition(node).splitlines()),
         f"sizes: {', '.join(f'{name}: {kind}' for name, kind in shapes.items())}",
         *body.notes,
-        *(f"{SCHEDULE_LINE}{line}" for line in body.schedule),
+        *(f"{SCHEDULE_LINE}{line}" for line in lines),
         f"tilec {__version__}",
     )
-    name = kernel_named or kernel_name(work.program, group)
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
     if "vectorise" not in work.disable:

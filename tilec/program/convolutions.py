@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import field, replace
 from itertools import product
 from math import prod
 
@@ -18,7 +18,7 @@ from tilec.dtypes import F32
 from tilec.errors import ScheduleError
 from tilec.kernel.ir import Buffer, VType
 from tilec.lower.ahead import flat_piece
-from tilec.lower.decide import kernel_name, wanted_for
+from tilec.lower.decide import kernel_name, method_for, wanted_for
 from tilec.lower.dft import is_length
 from tilec.lower.groups import Group, groups
 from tilec.lower.recognise import recognise
@@ -122,11 +122,13 @@ class Methods:
         program: The program.
         transforms: Methods and schedules of convolutions that are rewritten, by name.
         considered: By the kernel of each convolution, its methods, the fastest first.
+        rewritten: By the kernel of each convolution that becomes several kernels, how.
     """
 
     program: Program
     transforms: Mapping[str, Transform]
     considered: Mapping[str, tuple[Method, ...]]
+    rewritten: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def inside(self) -> frozenset[str]:
@@ -151,7 +153,8 @@ def choose_methods(
         options: Which methods are allowed, and how much scratch memory.
         places: How the inputs lie.
         bound: The inputs whose values are known.
-        schedule: What the caller wants of some kernels, which then are written by definition.
+        schedule: What the caller wants of some kernels, which then are written by definition,
+            or by the method that it says.
     """
     unchanged = Methods(program, {}, {})
     off = {"tile", "convolutions"} & set(options.disable) or core.vector_bytes == 0
@@ -162,24 +165,28 @@ def choose_methods(
     chosen: dict[str, tuple[Convolution, Transformed | str]] = {}
     found: dict[str, Transform] = {}
     considered: dict[str, tuple[Method, ...]] = {}
+    rewritten: dict[str, str] = {}
+    given = schedule or Schedule(())
     for group in groups(program, fuse="fuse" not in options.disable):
         shape = concrete(group.result.type.shape)
         buffer = Buffer(group.result.name, VType(group.result.type.dtype), prod(shape))
         output = held.setdefault(group.result.name, Place(buffer, contiguous(shape)))
         name = kernel_name(program, group)
-        wanted = wanted_for(schedule or Schedule(()), name)
+        wanted, method = wanted_for(given, name), method_for(given, name)
         if not isinstance(group.node, Contraction) or 0 in shape:
             continue
-        if not isinstance(wanted, TransformPlan | None):
+        if method not in (None, *KINDS) or (
+            method is None and not isinstance(wanted, TransformPlan | None)
+        ):
             continue
         conv = convolution_of(group.node, types)
         if isinstance(conv, str) or not _is_laid_out(conv, group, held, output):
             continue
-        if wanted is not None:
+        if isinstance(wanted, TransformPlan) and method is None:
             asked = _asked(name, conv, wanted, core, options)
             chosen[group.node.name], found[group.node.name] = (conv, asked[0]), asked
             continue
-        if options.conv == "direct":
+        if options.conv == "direct" and method is None:
             continue
         known = conv.weights.tensor in constants
         direct = _direct(conv, group, types, held, output, core, known, options)
@@ -188,14 +195,15 @@ def choose_methods(
         ways += _lowerings(conv, direct, core)
         ways.sort(key=lambda way: way.cycles)
         considered[name] = tuple(ways)
-        if options.conv in KINDS:
-            if any(way.family == options.conv for way in ways):
-                chosen[group.node.name] = conv, options.conv
+        kind = method or options.conv
+        if kind in KINDS:
+            if any(way.family == kind for way in ways):
+                chosen[group.node.name], rewritten[name] = (conv, kind), kind
             continue
         best = _chosen(ways, direct, options.conv)
         if best is not None:
             chosen[group.node.name], found[group.node.name] = (conv, best[0]), best
-    return Methods(apply_methods(program, chosen), found, considered)
+    return Methods(apply_methods(program, chosen), found, considered, rewritten)
 
 
 def _chosen(ways: Sequence[Method], direct: Method, wanted: str) -> Transform | None:

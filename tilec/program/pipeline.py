@@ -24,10 +24,10 @@ from tilec.options import PRODUCTS as PRODUCT_METHODS
 from tilec.options import Options
 from tilec.program import findings
 from tilec.program.code import Code, Compiled, Facts, KernelFacts
-from tilec.program.convolutions import Method, Methods, choose_methods
+from tilec.program.convolutions import Methods, choose_methods
 from tilec.program.findings import Said
 from tilec.program.frontend import Frontend
-from tilec.program.products import choose_products
+from tilec.program.products import Products, choose_products
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, split_constants
@@ -211,6 +211,7 @@ def lower_kernels(
         observe=_KernelHook(hook.observe),
         decide=decisions.append,
         transforms=None if methods is None else methods.transforms,
+        rewritten=None if methods is None else methods.rewritten,
     )
     module = hook.step("module", program.name, work, print_module, verify_module)
     return Part(program, module, tuple(decisions), methods)
@@ -227,16 +228,26 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     first = _kernels(program, recipe, Hook(lambda event: None, debug=False))
     keys = _keys(first, recipe)
     said = findings.ask(keys, recipe.options)
+    known = set(keys)
     while True:
         schedule = findings.schedule(keys, said, recipe.schedule)
         try:
-            return replace(_kernels(program, replace(recipe, schedule=schedule), hook), said=said)
+            found = _kernels(program, replace(recipe, schedule=schedule), hook)
         except ScheduleError as error:
             fewer = {name: key for name, key in keys.items() if error.kernel not in (name, None)}
             if schedule == recipe.schedule or fewer == keys:
                 raise  # it is the caller's own
             # A finding does not fit after all: the model's choice for that kernel always does.
             keys = fewer
+            continue
+        # A method that makes several kernels of one makes some that have findings of their own.
+        more = {name: key for name, key in _keys(found, recipe).items() if name not in known}
+        if not more:
+            return replace(found, said=said)
+        keys, known = {**keys, **more}, {*known, *more}
+        said = tuple(dict.fromkeys((*said, *findings.ask(more, recipe.options))))
+        if findings.schedule(keys, said, recipe.schedule) == schedule:
+            return replace(found, said=said)
 
 
 def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
@@ -252,9 +263,13 @@ def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
 def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
     """The kernels of a program after the passes over the tensor IR."""
     bound = {given.name for given in recipe.arguments if given.bound}
-    program, products = _products(program, recipe, hook)
-    methods = _methods(program, bound, recipe, hook)
-    methods = replace(methods, considered={**methods.considered, **products})
+    products = _products(program, recipe, hook)
+    methods = _methods(products.program, bound, recipe, hook)
+    methods = replace(
+        methods,
+        considered={**methods.considered, **products.considered},
+        rewritten={**methods.rewritten, **products.rewritten},
+    )
     program = methods.program
     split = split_constants(program, bound)
     prepared = _packed_ahead(split, recipe, methods)
@@ -277,17 +292,15 @@ def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
     )
 
 
-def _products(
-    program: Program, recipe: Recipe, hook: Hook
-) -> tuple[Program, Mapping[str, tuple[Method, ...]]]:
-    """The program with its products rewritten where that pays, and what was considered."""
+def _products(program: Program, recipe: Recipe, hook: Hook) -> Products:
+    """The program with its products rewritten where that pays."""
     options = recipe.options
     return hook.step(
         PRODUCTS,
         program.name,
         partial(choose_products, program, core_of(options), options, recipe.schedule),
-        lambda found: print_program(found[0]),
-        lambda found: verify_program(found[0]),
+        lambda found: print_program(found.program),
+        lambda found: verify_program(found.program),
     )
 
 

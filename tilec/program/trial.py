@@ -21,7 +21,7 @@ import numpy as np
 
 from tilec.dtypes import BF16, F16, F32, F64, DType
 from tilec.errors import ArgumentError, TilecError
-from tilec.kernel.ir import Buffer, Call, Module
+from tilec.kernel.ir import Buffer, Module
 from tilec.program import pipeline
 from tilec.program.boundary import compiler_lock
 from tilec.program.frontend import Frontend
@@ -84,6 +84,9 @@ class Trial:
         self._candidates: dict[int, Candidate] = {}
         self._arrays: dict[Buffer, Array] = {}
         self._wanted: dict[str, Array] | None = None
+        self._terms = 1.0
+        self._values = frozenset[str]()
+        self._others = frozenset[str]()
 
     def admit(self, number: int, schedule: str) -> float:
         """Compile a schedule, compare its results, and give the seconds of a run.
@@ -91,16 +94,19 @@ class Trial:
         Raises:
             TilecError: the schedule cannot be followed, or its results are wrong.
         """
-        wanted = Schedule(((self.kernel, parse_kernel(schedule)),))
-        built = _build(self.text, replace(self.recipe, schedule=wanted))
-        module = alone(built.main.module, self.kernel)
+        wanted = {**(self.recipe.schedule or {}), self.kernel: parse_kernel(schedule)}
+        built = _build(self.text, replace(self.recipe, schedule=Schedule.of(wanted)))
+        if self._wanted is None:
+            self._look_at(built)
+        own = family(built.main.module, self.kernel, self._others, self._values)
+        module = alone(built.main.module, own)
         inputs = self._inputs(built, module)
         outputs = [self._array(buffer) for buffer in module.outputs]
         runner = self._load(module)
         given = [_address(*pair) for pair in zip(inputs, module.inputs, strict=True)]
         taken = [_address(*pair) for pair in zip(outputs, module.outputs, strict=True)]
         found = Candidate(runner, tuple(inputs), tuple(outputs), tuple(given), tuple(taken))
-        self._check(found, module, built)
+        self._check(found, module)
         self._candidates[number] = found
         return min(self._run(found) for _ in range(_QUICK_RUNS))
 
@@ -134,6 +140,8 @@ class Trial:
         passed = [value for name, value in values.items() if name not in bound]
         options = self.recipe.options
 
+        best = {**(self.recipe.schedule or {}), **Schedule.parse(schedule)}
+
         def results(target: str, wanted: Schedule | None) -> list[Array]:
             chosen = replace(options, target=target)
             made = function.compile(*passed, options=chosen, schedule=wanted)
@@ -144,7 +152,7 @@ class Trial:
         parts = _build(self.text, self.recipe).main
         flops = sum(each.flops for each in parts.decisions)
         terms = flops / max(1, sum(buffer.high for buffer in parts.module.outputs))
-        outcome = results(options.target, Schedule.parse(schedule))
+        outcome = results(options.target, Schedule.of(best))
         oracles = [results(options.target, None)]
         if flops <= _CHEAP_FLOPS:
             oracles.append(results("reference", None))
@@ -153,9 +161,25 @@ class Trial:
                 if not _agree(output, right, buffer.type.dtype, terms):
                     raise ArgumentError(f"the results {buffer.name} of the whole program are wrong")
 
-    def _check(self, found: Candidate, module: Module, built: Built) -> None:
+    def _look_at(self, built: Built) -> None:
+        """Take note of the first schedule: candidates are to compute what its kernel does."""
+        with compiler_lock():
+            hook = Hook(lambda event: None, debug=False)
+            program = pipeline.rewrite(
+                pipeline.bind(self.text, self.recipe, hook), self.recipe.options, hook
+            )
+        self._values = frozenset(
+            (*program.types(), *(each.name for each in built.main.module.outputs))
+        )
+        self._others = frozenset(kernel.name for kernel in built.main.module.kernels)
+        kernel = next(each for each in built.main.module.kernels if each.name == self.kernel)
+        size = sum(buffer.high - buffer.low for buffer in kernel.params if buffer.writable)
+        own = family(built.main.module, self.kernel, self._others, self._values)
+        flops = sum(each.flops for each in built.main.decisions if each.kernel in own)
+        self._terms = flops / max(1, size)
+
+    def _check(self, found: Candidate, module: Module) -> None:
         """Compare results with those of the first schedule."""
-        values = built.main.program.types()
         written = {buffer.name: buffer for buffer in module.outputs}
         for buffer, array in zip(module.outputs, found.outputs, strict=True):
             array[...] = self._made(buffer)  # what is not written is not right by chance
@@ -163,14 +187,14 @@ class Trial:
         results = {
             name: array
             for name, array in zip(written, found.outputs, strict=True)
-            if name in values or name in {each.name for each in built.main.module.outputs}
+            if name in self._values
         }
         if self._wanted is None:
             self._wanted = {name: array.copy() for name, array in results.items()}
-        flops = next(each.flops for each in built.main.decisions if each.kernel == self.kernel)
-        for name, array in results.items():
-            terms = flops / max(1, array.size)
-            if not _agree(array, self._wanted[name], written[name].type.dtype, terms):
+        for name, wanted in self._wanted.items():
+            if name not in results:
+                raise ArgumentError(f"the results {name} are missing")
+            if not _agree(results[name], wanted, written[name].type.dtype, self._terms):
                 raise ArgumentError(f"the results {name} differ from those of the first schedule")
 
     def _inputs(self, built: Built, module: Module) -> list[Array]:
@@ -232,21 +256,49 @@ class Trial:
         return (time.perf_counter() - started) / count
 
 
-def alone(module: Module, name: str) -> Module:
-    """One kernel as a module: what it reads is an input, what it writes an output."""
-    kernel = next(each for each in module.kernels if each.name == name)
-    names = {buffer.name for buffer in kernel.params}
-    constants = tuple(each for each in module.constants if each.buffer.name in names)
+def family(
+    module: Module, name: str, others: frozenset[str], values: frozenset[str]
+) -> frozenset[str]:
+    """A kernel, and those that compute for it what it needs by its method alone.
+
+    Args:
+        module: The kernels.
+        name: The kernel.
+        others: The kernels under the first schedule.
+        values: Values of the program; what a method writes out beside them is its own.
+    """
+    found = {name}
+    while True:
+        read = {b.name for k in module.kernels if k.name in found for b in k.params}
+        more = {
+            kernel.name
+            for kernel in module.kernels
+            for made in [{each.name for each in kernel.params if each.writable}]
+            if made & read and (kernel.name not in others or not made & values)
+        }
+        if more <= found:
+            return frozenset(found)
+        found |= more
+
+
+def alone(module: Module, names: frozenset[str]) -> Module:
+    """Some kernels as a module: what they read is an input, what they write an output."""
+    kernels = tuple(each for each in module.kernels if each.name in names)
+    buffers: dict[str, Buffer] = {}
+    for buffer in (each for kernel in kernels for each in kernel.params):
+        if buffer.name not in buffers or buffer.writable:
+            buffers[buffer.name] = buffer
+    constants = tuple(each for each in module.constants if each.buffer.name in buffers)
     held = {each.buffer.name for each in constants}
     return replace(
         module,
-        inputs=tuple(b for b in kernel.params if not b.writable and b.name not in held),
-        outputs=tuple(buffer for buffer in kernel.params if buffer.writable),
+        inputs=tuple(b for b in buffers.values() if not b.writable and b.name not in held),
+        outputs=tuple(buffer for buffer in buffers.values() if buffer.writable),
         temporaries=(),
         constants=constants,
         workspace_bytes=0,
-        kernels=(kernel,),
-        calls=(Call(name, tuple(buffer.name for buffer in kernel.params)),),
+        kernels=kernels,
+        calls=tuple(call for call in module.calls if call.kernel in names),
     )
 
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tilec.errors import TargetError
-from tilec.lower.decide import Decision, Planned
-from tilec.options import Options
-from tilec.program import findings
+from tilec.program import findings, ways
 from tilec.program.compile import built
 from tilec.program.frontend import Frontend
 from tilec.program.pipeline import core_of
 from tilec.program.recipe import Recipe
 from tilec.program.trials import LAUNCH, Clock, Trials
 from tilec.program.tuned import Progress, TunedKernel, Tuning
+from tilec.program.ways import Choice, widened
 from tilec.records import dataclass
 from tilec.runtime.calibrations import stored
 from tilec.runtime.tunings import Finding, tunings
 from tilec.schedule.explain import limits_of, speed_of_light
-from tilec.schedule.product import Product
-from tilec.schedule.reduction import Reduction
 from tilec.schedule.search import Found, Search
-from tilec.schedule.space import Choices, Space, Streams, Tiles
-from tilec.schedule.values import KernelSchedule, Loops, Schedule
+from tilec.schedule.space import Space
+from tilec.schedule.values import KernelSchedule, Rewritten, Schedule
 from tilec.target.calibration import machine_title
-from tilec.target.core import Core
 from tilec.target.host import host
 
 
@@ -39,6 +36,7 @@ class Task:
         names: The kernels; the first of them runs.
         space: What may be tried.
         first: What the model chose.
+        schedule: What was found for the kernels that it comes from.
         light_seconds: The shortest possible time.
     """
 
@@ -48,6 +46,7 @@ class Task:
     space: Space
     first: KernelSchedule
     light_seconds: float
+    schedule: Schedule = Schedule(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +81,36 @@ class Tuner:
         tasks = tasks_of(self.text, recipe)
         store = tunings() if self.keep else None
         machine = findings.machine(recipe.options)
-        known = {} if store is None else store.schedules(machine, [task.key for task in tasks])
         kernels: list[TunedKernel] = []
         best: dict[str, KernelSchedule] = {}
         kept = store is not None and bool(tasks)
-        for at, task in enumerate(tasks):
+        while tasks:
+            task = tasks.pop(0)
             # Each of the kernels that are left has an equal part of what is left.
-            left = max(0.0, self.seconds - (self.clock() - started)) / (len(tasks) - at)
+            left = max(0.0, self.seconds - (self.clock() - started)) / (len(tasks) + 1)
+            known = {} if store is None else store.schedules(machine, [task.key])
             found, refused = self._tune(task, recipe, started, left, known.get(task.key))
             kernels.append(_told(task, found, refused))
             best.update((name, found.plan) for name in task.names)
             if store is not None:
                 # Now, not at the end: whoever interrupts the next search keeps this one's result.
                 kept = store.put([_finding(task, found, machine)]) and kept
+            if _is_other(found.plan, task.first):
+                tasks += self._made(recipe, Schedule.of(best), tasks)
         return Tuning(tuple(kernels), Schedule.of(best), kept, self.clock() - started)
+
+    def _made(self, recipe: Recipe, best: Schedule, tasks: Sequence[Task]) -> list[Task]:
+        """Kernels that are there with the best schedules so far, and were not before."""
+        known = {*best, *(name for task in tasks for name in task.names)}
+        made = tasks_of(self.text, replace(recipe, schedule=best))
+        return [replace(task, schedule=best) for task in made if not known & {*task.names}]
 
     def _tune(
         self, task: Task, recipe: Recipe, started: float, left: float, known: str | None
     ) -> tuple[Found, dict[KernelSchedule, str]]:
         """The outcome for one kernel, and the schedules that were refused."""
-        name = task.names[0]
+        name, deadline = task.names[0], self.clock() + left
+        recipe = replace(recipe, schedule=task.schedule if len(task.schedule) else None)
 
         def tell(tried: int, share: float) -> None:
             self.progress(name, tried, share, min(1.0, (self.clock() - started) / self.seconds))
@@ -109,7 +118,7 @@ class Tuner:
         bench = Trials(
             recipe,
             name,
-            deadline=self.clock() + left,
+            deadline=deadline,
             seed=self.seed,
             clock=self.clock,
             launch=self.launch,
@@ -118,7 +127,8 @@ class Tuner:
         tell(0, 1.0)
         try:
             known_too = () if before is None else (before,)
-            search = Search(task.space, bench, task.first, task.light_seconds, tell, known_too)
+            space = widened(Choice(task.space, task.first), name, self.text, recipe)
+            search = Search(space, bench, task.first, task.light_seconds, tell, known_too)
             found = search.run()
             if found is None:
                 why = bench.refused.get(task.first, "it broke while it was measured")
@@ -144,38 +154,20 @@ def tasks_of(text: Frontend, recipe: Recipe) -> list[Task]:
             names = (*found[key].names, kernel.name)
             found[key] = replace(found[key], names=names)
             continue
-        choice = _choice(decision, core, recipe.options)
+        choice = ways.choice(part, decision, core, recipe.options)
         if choice is None:
             continue
         size = sum((each.high - each.low) * each.type.dtype.bytes for each in kernel.params)
-        light = speed_of_light(decision.problem, decision.flops, size, limits).seconds
-        found[key] = Task(key, findings.title(kernel), (kernel.name,), *choice, light)
+        flops = ways.least_flops(part, decision)
+        light = speed_of_light(decision.problem, flops, size, limits).seconds
+        title = findings.title(kernel)
+        found[key] = Task(key, title, (kernel.name,), choice.space, choice.first, light)
     return list(found.values())
 
 
-def _choice(
-    decision: Decision, core: Core, options: Options
-) -> tuple[Space, KernelSchedule] | None:
-    """What may be tried for a kernel, and what the model chose; None where there is no choice."""
-    problem, plan, limit = decision.problem, decision.plan, options.workspace_bytes
-    if isinstance(problem, Product) and plan is not None:
-        return Tiles(problem, core, decision.ahead, limit), plan
-    if isinstance(problem, Reduction) and plan is not None:
-        return Streams(problem, core, limit), plan
-    if len(decision.pieces) == 1:
-        return _loops(decision.pieces[0], core)
-    return None  # a reduction in two steps, or pieces with loops of their own
-
-
-def _loops(piece: Planned, core: Core) -> tuple[Space, KernelSchedule]:
-    flat = piece.flat.piece
-    parts = flat.parts if len(flat.parts) == 1 else ()
-    space = Choices(
-        outputs=tuple(axis.name for axis in flat.axes if axis.extent > 1),
-        reductions=tuple(axis.name for part in parts for axis in part.axes if axis.extent > 1),
-        lanes=piece.plan.lanes if piece.plan.vector is not None else core.lanes(4),
-    )
-    return space, Loops((piece.plan,))
+def _is_other(found: KernelSchedule, first: KernelSchedule) -> bool:
+    """Whether a schedule may need other kernels than the first one: it is of another kind."""
+    return found != first and (isinstance(found, Rewritten) or type(found) is not type(first))
 
 
 def _confirmed(found: Found, task: Task, bench: Trials) -> Found:

@@ -9,6 +9,7 @@ from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.winograd import WinogradPlan
 from tilec.target.core import Core
 from tilec.tensor.fourier import Fourier
+from tilec.tensor.transformed import Transformed
 from tilec.tensor.winograd import Winograd
 
 TransformPlan: TypeAlias = WinogradPlan | FourierPlan
@@ -16,6 +17,15 @@ TransformPlan: TypeAlias = WinogradPlan | FourierPlan
 
 Transform: TypeAlias = tuple[Winograd, WinogradPlan] | tuple[Fourier, FourierPlan]
 """A convolution and its schedule."""
+
+
+def transform(problem: Transformed, plan: TransformPlan) -> Transform:
+    """A convolution with a schedule of its own kind."""
+    if isinstance(plan, FourierPlan) and isinstance(problem, Fourier):
+        return problem, plan
+    assert isinstance(problem, Winograd)
+    assert isinstance(plan, WinogradPlan)
+    return problem, plan
 
 
 def cycles(found: Transform, core: Core, size: int, *, constant: bool) -> float:

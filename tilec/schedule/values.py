@@ -31,6 +31,7 @@ _TURN: Final = re.compile(rf"turn ({_NAME})")
 _VECTOR: Final = re.compile(rf"vector ({_NAME})=(\d+)( reduction)?")
 _PARALLEL: Final = re.compile(rf"parallel ({_NAME})")
 _BLOCKS: Final = re.compile(r"blocks of (\d+) along axis (\d+)")
+_REWRITTEN: Final = re.compile(r"by ([\w-]+)(?:, (.+))?")
 _TILED_HELP: Final = (
     "a tile is written like 'tile i=14 j=2x16, pack j, reduce block 384, 2 tasks over j'"
 )
@@ -205,7 +206,37 @@ class Blocked:
         return f"blocks of {self.size} along axis {self.axis}"
 
 
-KernelSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan | FourierPlan
+OwnSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan | FourierPlan
+"""Schedule of a kernel that is computed as the model chose, or by definition."""
+
+DIRECT: Final = "direct"
+STRASSEN: Final = "strassen"
+APART: Final = "apart"
+METHODS: Final = (DIRECT, STRASSEN, "lowering-1", "lowering-2", "lowering-3", APART)
+"""Methods that make several kernels of one, or let a kernel be as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """Schedule of a kernel that is computed in several, or by definition.
+
+    The last of these kernels has the name of the one. The others have schedules of their own.
+
+    Attributes:
+        method: ``direct`` for the definition, ``strassen`` for seven products of quarters,
+            ``lowering-1`` to ``lowering-3`` for copies or sums around one product, ``apart`` for
+            kernels that are not computed block by block together.
+        then: Schedule of the last kernel; None leaves it to the cost model.
+    """
+
+    method: str
+    then: OwnSchedule | None = None
+
+    def __str__(self) -> str:
+        return f"by {self.method}" if self.then is None else f"by {self.method}, {self.then}"
+
+
+KernelSchedule: TypeAlias = OwnSchedule | Rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +331,18 @@ def parse_kernel(text: str) -> KernelSchedule:
     Raises:
         ScheduleError: it cannot be read; the message names the part.
     """
+    match = _REWRITTEN.fullmatch(text)
+    if match is None:
+        return _parse_own(text)
+    method, then = match.groups()
+    if method not in METHODS:
+        raise ScheduleError(
+            f"there is no method {method!r} in '{text}'", help=f"there are {', '.join(METHODS)}"
+        )
+    return Rewritten(method, None if then is None else _parse_own(then))
+
+
+def _parse_own(text: str) -> OwnSchedule:
     if text.startswith("tile "):
         return _parse_tiled(text)
     if text.startswith("stream "):
@@ -416,11 +459,22 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
             return {"kind": "winograd", **asdict(value)}
         case FourierPlan():
             return {"kind": "fft", **asdict(value)}
+        case Rewritten():
+            then = None if value.then is None else _kernel_as_json(value.then)
+            return {"kind": "rewritten", "method": value.method, "then": then}
 
 
 def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     values = dict(_object(name, facts))
     kind = values.pop("kind", None)
+    if kind == "rewritten":
+        method, then = values.get("method"), values.get("then")
+        if method not in METHODS or values.keys() - {"method", "then"}:
+            raise ScheduleError(f"{name}.method is {method!r}", help=f"one of {', '.join(METHODS)}")
+        own = None if then is None else _kernel_from_json(f"{name}.then", then)
+        if isinstance(own, Rewritten):
+            raise ScheduleError(f"{name}.then is rewritten once more")
+        return Rewritten(str(method), own)
     if kind == "tile":
         return _record(Tiled, name, values)
     if kind == "stream":
@@ -434,7 +488,8 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
         raise ScheduleError(
             f"{name}.kind is {kind!r}",
-            help="it is 'tile', 'stream', 'blocks', 'winograd', 'fft', or 'loops' with plans",
+            help="it is 'tile', 'stream', 'blocks', 'winograd', 'fft', 'rewritten', or 'loops' "
+            "with plans",
         )
     plans = cast("list[object]", values["plans"])
     if not plans:
