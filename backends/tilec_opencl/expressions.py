@@ -8,7 +8,7 @@ integers wrap.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from tilec.dtypes import BOOL, I32, I64
 from tilec.errors import InternalError
@@ -27,16 +27,11 @@ from tilec.kernel.ir import (
     Zip,
 )
 from tilec.records import dataclass
-from tilec_opencl.operations import Operations, Value
+from tilec_opencl.operations import COMPARES, INFIXES, Operations, Value
 from tilec_opencl.spelling import LANES
 
 _Offset: TypeAlias = "Callable[[int, str], str]"
 """Spells the offset of a lane from its number and its name."""
-
-_INDEX: Final = {"add": "+", "sub": "-", "mul": "*"}
-_COMPARE: Final = {
-    "cmp_eq": "==", "cmp_ne": "!=", "cmp_lt": "<", "cmp_gt": ">", "cmp_le": "<=", "cmp_ge": ">=",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +103,8 @@ class Names:
                     return Value(str(folded.known), INDEX, folded.known)
                 if folded in (left, right):
                     return folded
-                if expr.op in _INDEX:
-                    return Value(f"({left.text} {_INDEX[expr.op]} {right.text})", INDEX)
+                if expr.op in INFIXES:
+                    return Value(f"({left.text} {INFIXES[expr.op]} {right.text})", INDEX)
                 return folded if self.index != "int" else self._narrow(expr.op, left, right)
             case _:
                 value = self.emit(expr)
@@ -129,11 +124,11 @@ class Names:
     def condition(self, expr: Expr) -> Value:
         """A scalar condition; comparisons in it are of indices."""
         if isinstance(expr, Apply) and expr.type == VType(BOOL):
-            if expr.op in _COMPARE and expr.args[0].type == INDEX:
+            if expr.op in COMPARES and expr.args[0].type == INDEX:
                 left, right = map(self.position, expr.args)
                 if left.known is not None and right.known is not None:
                     return self.operations.apply(expr.op, [left, right], expr.type)
-                return Value(f"({left.text} {_COMPARE[expr.op]} {right.text})", expr.type)
+                return Value(f"({left.text} {COMPARES[expr.op]} {right.text})", expr.type)
             if expr.op in ("logical_and", "logical_or"):
                 texts = [self.condition(arg).text for arg in expr.args]
                 return Value(

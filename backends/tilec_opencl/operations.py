@@ -13,9 +13,11 @@ from tilec.records import dataclass
 from tilec_opencl.helpers import Helpers
 from tilec_opencl.spelling import NARROW
 
-_COMPARE: Final = {
+COMPARES: Final = {
     "cmp_eq": "==", "cmp_ne": "!=", "cmp_lt": "<", "cmp_gt": ">", "cmp_le": "<=", "cmp_ge": ">=",
 }  # fmt: skip
+"""Comparisons in C."""
+
 _MASK_COMPARE: Final = {
     "cmp_eq": "~({0} ^ {1})", "cmp_ne": "{0} ^ {1}", "cmp_lt": "~{0} & {1}",
     "cmp_gt": "{0} & ~{1}", "cmp_le": "~{0} | {1}", "cmp_ge": "{0} | ~{1}",
@@ -24,7 +26,9 @@ _MASK_COMPARE: Final = {
 
 _LOGICAL: Final = {"logical_and": "&", "logical_or": "|", "logical_xor": "^"}
 _BITWISE: Final = {"bit_and": "&", "bit_or": "|", "bit_xor": "^"}
-_INFIX: Final = {"add": "+", "sub": "-", "mul": "*"}
+INFIXES: Final = {"add": "+", "sub": "-", "mul": "*"}
+"""Arithmetic of C that means what it means in kernel IR, as long as nothing overflows."""
+
 _FUNCTIONS: Final = {
     "abs": "fabs", "sqrt": "sqrt", "ceil": "ceil", "floor": "floor", "round": "rint",
     "fma": "fma",
@@ -85,11 +89,11 @@ class Operations:
             widened = [self.cast(arg, F32) for arg in args]
             kind = VType(F32 if result.dtype in NARROW else result.dtype, result.lanes)
             return self.cast(self._typed(op, widened, kind), result.dtype)
-        if op in _COMPARE and dtype.kind is Kind.BOOL and result.lanes > 1:
+        if op in COMPARES and dtype.kind is Kind.BOOL and result.lanes > 1:
             left, right = (arg.text for arg in args)
             return Value(f"({_MASK_COMPARE[op].format(left, right)})", result)
-        if op in _COMPARE:
-            text = f"({args[0].text} {_COMPARE[op]} {args[1].text})"
+        if op in COMPARES:
+            text = f"({args[0].text} {COMPARES[op]} {args[1].text})"
             return Value(self._mask(text, dtype, result.lanes), result)
         if dtype.kind is Kind.BOOL:
             return self._on_bools(op, args, result)
@@ -105,8 +109,8 @@ class Operations:
 
     def _on_floats(self, op: str, args: Sequence[Value]) -> Value:
         kind, first = args[0].type, args[0]
-        if op in _INFIX or op == "div":
-            return Value(f"({first.text} {_INFIX.get(op, '/')} {args[1].text})", kind)
+        if op in INFIXES or op == "div":
+            return Value(f"({first.text} {INFIXES.get(op, '/')} {args[1].text})", kind)
         if op == "neg":
             return Value(f"(-{first.text})", kind)
         if op == "recip":
@@ -138,7 +142,7 @@ class Operations:
     def _on_integers(self, op: str, args: Sequence[Value]) -> Value:
         kind, first = args[0].type, args[0]
         dtype = kind.dtype
-        if op in _INFIX or op in ("neg", "fma"):
+        if op in INFIXES or op in ("neg", "fma"):
             return self._wrapping(op, args)
         if op in _BITWISE:
             return self._narrowed(f"({first.text} {_BITWISE[op]} {args[1].text})", kind)
@@ -167,7 +171,7 @@ class Operations:
         elif op == "fma":
             text = f"({texts[0]} * {texts[1]} + {texts[2]})"
         else:
-            text = f"({texts[0]} {_INFIX[op]} {texts[1]})"
+            text = f"({texts[0]} {INFIXES[op]} {texts[1]})"
         if lanes > 1:
             return Value(f"as_{dialect.register(kind)}{text}" if dtype.is_signed else text, kind)
         return Value(f"({dialect.scalar(dtype)}){text}", kind)
