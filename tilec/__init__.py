@@ -12,6 +12,7 @@ from tilec.errors import (
     InternalError,
     LimitError,
     NameResolutionError,
+    OutOfMemoryError,
     ScheduleError,
     ShapeError,
     TargetError,
@@ -27,6 +28,7 @@ from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.link import Linked
+from tilec.program.placed import array
 from tilec.program.targets import TargetInfo, devices, targets
 from tilec.program.tensor import Tensor, apply, evaluate, tensor
 from tilec.program.trace import compile, trace
@@ -34,6 +36,7 @@ from tilec.program.tuned import TunedKernel, Tuning
 from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.backend import DeviceInfo
+from tilec.runtime.device import DeviceArray
 from tilec.runtime.spec import Spec
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
@@ -44,6 +47,7 @@ __all__ = [
     "ArgumentError",
     "BoundsError",
     "CacheError",
+    "DeviceArray",
     "DeviceInfo",
     "Executable",
     "FourierPlan",
@@ -56,6 +60,7 @@ __all__ = [
     "Loops",
     "NameResolutionError",
     "Options",
+    "OutOfMemoryError",
     "Plan",
     "Pullback",
     "Schedule",
@@ -78,6 +83,7 @@ __all__ = [
     "WinogradPlan",
     "__version__",
     "apply",
+    "array",
     "check_grad",
     "compile",
     "devices",

@@ -117,6 +117,32 @@ class TargetError(UserError):
     """A device or backend is missing or lacks an ability."""
 
 
+class OutOfMemoryError(TargetError):
+    """A device has no room for what was asked of it.
+
+    Attributes:
+        request_bytes: What was asked for at last.
+        limit_bytes: What the device, or ``TILEC_DEVICE_BYTES``, allows.
+    """
+
+    request_bytes: int = 0
+    limit_bytes: int = 0
+
+    @classmethod
+    def on(
+        cls, device: str, request: int, used: int, limit: int, why: str = ""
+    ) -> OutOfMemoryError:
+        """The error that ``device``, of whose limit some is used, does not give what is asked."""
+        reason = f" ({why})" if why else ""
+        error = cls(
+            f"{device} has no room for {request} bytes: "
+            f"{used} of at most {limit} are taken{reason}",
+            help="close arrays that are no longer needed, or divide the work",
+        )
+        error.request_bytes, error.limit_bytes = request, limit
+        return error
+
+
 class CacheError(UserError):
     """The disk cache was asked for something it cannot do."""
 

@@ -79,6 +79,8 @@ class Environment:
         cache_bytes: ``TILEC_CACHE_BYTES``: bound of the disk cache.
         pool_bytes: ``TILEC_POOL_BYTES``: memory of large results that waits to be used again, at
             most; 0 gives all of it back to the system.
+        device_bytes: ``TILEC_DEVICE_BYTES``: memory that arrays and scratch may take on each
+            device, at most; 0, the default, is all that it has.
         tuned: ``TILEC_TUNED`` is not 0: what the tuner found on this machine is used.
         no_color: ``NO_COLOR`` is set and not empty: the command line writes without colours.
     """
@@ -89,6 +91,7 @@ class Environment:
     cache: str | None = None
     cache_bytes: int = 1 << 30
     pool_bytes: int = 256 << 20
+    device_bytes: int = 0
     tuned: bool = True
     no_color: bool = False
 
@@ -118,6 +121,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         cache=source.get("TILEC_CACHE") or None,
         cache_bytes=_positive("TILEC_CACHE_BYTES", source.get("TILEC_CACHE_BYTES") or str(1 << 30)),
         pool_bytes=_whole("TILEC_POOL_BYTES", source.get("TILEC_POOL_BYTES") or str(256 << 20)),
+        device_bytes=_whole("TILEC_DEVICE_BYTES", source.get("TILEC_DEVICE_BYTES") or "0"),
         tuned=source.get("TILEC_TUNED", "1") != "0",
         no_color=bool(source.get("NO_COLOR")),
     )

@@ -16,6 +16,7 @@ from tilec.target.core import Core, host_core
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
     from tilec_opencl.devices import Device
+    from tilec_opencl.opened import OpenedDevice
 
 # Code is: magic, lengths of manifest, source and binary, then these.
 _MAGIC = b"tilecocl"
@@ -43,6 +44,13 @@ class OpenClBackend:
 
         return tuple(each.info for each in devices())
 
+    def memory(self, target: str) -> OpenedDevice:
+        """The memory of the device that ``target`` means."""
+        from tilec_opencl.devices import choose
+        from tilec_opencl.opened import opened
+
+        return opened(choose(target.partition(":")[2]))
+
     def core(self, options: Options) -> Core:
         """What the optimiser may assume: a processor's own core, or items without vectors."""
         device = _device(options)
@@ -52,9 +60,9 @@ class OpenClBackend:
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Source, launches and the driver's binary of a module."""
+        from tilec_opencl.build import built
         from tilec_opencl.emit import emit_module
         from tilec_opencl.program import to_json
-        from tilec_opencl.runner import built
         from tilec_opencl.spelling import OPENCL
 
         device = _device(options)

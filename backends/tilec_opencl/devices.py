@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from threading import Lock
 from types import ModuleType
 from typing import Any, Final, cast
 
@@ -14,6 +13,7 @@ from tilec.runtime.backend import DeviceInfo
 from tilec_opencl.device import Machine
 
 INSTALL: Final = "pip install 'tilec[opencl]' brings pyopencl and, on Linux, a device in software"
+_UPDATE: Final = "update the driver"
 _WARP: Final = 0x4003
 """CL_DEVICE_WARP_SIZE_NV: items that run in step on a GPU of NVIDIA."""
 
@@ -85,27 +85,41 @@ def library() -> ModuleType:
     os.environ.setdefault("PYOPENCL_NO_CACHE", "1")
     try:
         import pyopencl
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise TargetError(f"OpenCL needs pyopencl: {error}", help=INSTALL) from error
     return pyopencl
 
 
 @cache
 def devices() -> tuple[Device, ...]:
-    """Every device of every platform, GPUs first."""
+    """Every device of every platform, GPUs first.
+
+    Raises:
+        TargetError: there are none.
+    """
     cl: Any = library()
     try:
         platforms = cl.get_platforms()
     except cl.Error as error:
-        raise TargetError(f"there is no OpenCL platform: {error}", help=INSTALL) from error
+        reason = status(cl, error)
+        raise TargetError(f"there is no OpenCL platform: {reason}", help=INSTALL) from error
     found: list[Any] = []
+    empty: list[str] = []
     for platform in platforms:
         try:
             found += platform.get_devices()
-        except cl.Error:  # a platform without devices says so by an error
-            continue
+        except cl.Error as error:  # a platform without devices says so by an error
+            empty.append(f"{platform.name} answers {status(cl, error)}")
+    if not found:
+        reasons = "; ".join(empty) or "no platform lists any"
+        raise TargetError(f"there is no OpenCL device: {reasons}", help=INSTALL)
     found.sort(key=lambda each: _kind(cl, each) != "gpu")
-    return tuple(_device(cl, number, each) for number, each in enumerate(found))
+    return tuple(_asked(cl, number, each) for number, each in enumerate(found))
+
+
+def status(cl: Any, error: Any) -> str:
+    """An error of OpenCL by its name."""
+    return str(cl.status_code.to_string(error.code))
 
 
 def choose(selector: str) -> Device:
@@ -136,22 +150,17 @@ def choose(selector: str) -> Device:
     return fitting[0]
 
 
-@cache
-def context(device: Device) -> tuple[Any, Any, Any]:
-    """Context, queue and pool of memory of a device, made once in a process."""
-    cl: Any = library()
-    import pyopencl.tools as tools
-
-    made = cl.Context([device.handle])
-    queue = cl.CommandQueue(made)
-    pool = tools.MemoryPool(tools.ImmediateAllocator(queue))
-    return made, queue, pool
-
-
-@cache
-def lock(device: Device) -> Lock:
-    """Held while kernels get their arguments: OpenCL keeps them in the kernel."""
-    return Lock()
+def _asked(cl: Any, number: int, handle: Any) -> Device:
+    """What a device says of itself; one that says nothing is of no use."""
+    try:
+        return _device(cl, number, handle)
+    except cl.Error as error:
+        lacks = f"its driver does not say what it can do ({status(cl, error)}): {_UPDATE}"
+        return Device(
+            number=number, name="?", platform="?", vendor="?", version="?", kind="accelerator",
+            units=0, global_bytes=0, largest_bytes=0, local_bytes=0, most_items=0, has_f64=False,
+            lacks=lacks, handle=handle,
+        )  # fmt: skip
 
 
 def _kind(cl: Any, handle: Any) -> str:
@@ -165,9 +174,9 @@ def _device(cl: Any, number: int, handle: Any) -> Device:
     extensions = str(handle.extensions).split()
     lacks = ""
     if not handle.available:
-        lacks = "it is not available"
+        lacks = "it is not available: something else holds it, or it is switched off"
     elif not handle.compiler_available:
-        lacks = "its driver has no compiler"
+        lacks = f"its driver has no compiler: {_UPDATE}"
     elif not handle.endian_little:
         lacks = "it is not little-endian"
     return Device(

@@ -29,7 +29,7 @@ from tilec_opencl.device import Machine
 from tilec_opencl.emit import emit_module
 from tilec_opencl.functions import identifier
 from tilec_opencl.program import HostLoop, Launch, evaluate, from_json, to_json
-from tilec_opencl.runner import OpenClRunner, built
+from tilec_opencl.runner import OpenClRunner
 from tilec_opencl.spelling import CUDA, OPENCL
 
 CPU = Machine("two cores", is_gpu=False, workers=2)
@@ -208,15 +208,6 @@ def test_names_that_become_one_word_stay_apart() -> None:
 )  # fmt: skip
 def test_bounds_of_the_host(bound: object, value: int) -> None:
     assert evaluate(bound, {"i": 5}) == value
-
-
-@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
-def test_a_driver_that_refuses_is_reported_with_the_source() -> None:
-    from tilec_opencl.devices import choose
-
-    with pytest.raises(InternalError, match="does not compile") as raised:
-        built(choose(""), "// a header\n__kernel void f( {")
-    assert "// a header" in str(raised.value)
 
 
 def test_small_constants_and_conditions_fold() -> None:

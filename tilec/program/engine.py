@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
+from tilec.errors import TargetError
 from tilec.program.code import Code, Compiled, KernelFacts
 from tilec.program.compile import bound_program, built, compiled
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Argument, Recipe
 from tilec.runtime.arrays import Array, addresses_of, allocate, number_array, numpy_dtype
-from tilec.runtime.backend import Backend, Direct, DirectRunner, find_backend
-from tilec.runtime.dispatch import Call, MakeResult, NativeCall, Run
+from tilec.runtime.backend import Backend, DeviceRunner, Direct, DirectRunner, find_backend
+from tilec.runtime.device import memory_of
+from tilec.runtime.device_call import DeviceCall
+from tilec.runtime.dispatch import Call, HostCall, MakeResult, NativeCall, Run
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
 
@@ -60,8 +63,12 @@ class Engine(Protocol):
         """One of the texts."""
         ...
 
-    def call(self, numbers: Numbers) -> Call:
+    def call(self, numbers: Numbers) -> HostCall:
         """A prepared call; ``numbers`` are positions and names of plain Python numbers."""
+        ...
+
+    def call_there(self) -> Call:
+        """A prepared call on arrays of the device."""
         ...
 
 
@@ -151,7 +158,7 @@ class NativeEngine:
                 ]
                 return "\n".join(texts)
 
-    def call(self, numbers: Numbers) -> Call:
+    def call(self, numbers: Numbers) -> HostCall:
         """See ``Engine``."""
         facts = self.code.main.facts
         passed = [given for given in self._recipe.arguments if not given.bound]
@@ -167,6 +174,26 @@ class NativeEngine:
             results=results(facts.outputs),
             make=result_maker(self._frontend.header.name, facts.outputs),
             direct=self._direct(inputs, constants) if is_direct else None,
+        )
+
+    def call_there(self) -> Call:
+        """See ``Engine``."""
+        facts, runner = self.code.main.facts, self.code.main.runner()
+        target = self._recipe.options.target
+        if not isinstance(runner, DeviceRunner):
+            raise TargetError(
+                f"the target {target} keeps no arrays on its device", help="pass NumPy arrays"
+            )
+        passed = [given for given in self._recipe.arguments if not given.bound]
+        names = [given.name for given in passed]
+        return DeviceCall(
+            runner,
+            memory_of(target),
+            inputs=[(given.name, given.spec) for given in passed],
+            order=[names.index(name) for name in facts.inputs],
+            constants=self._constant_arrays(),
+            outputs=facts.outputs,
+            make=result_maker(self._frontend.header.name, facts.outputs),
         )
 
     def _direct(self, inputs: Sequence[Spec], constants: Sequence[Array]) -> Direct | None:
@@ -251,13 +278,17 @@ class ReferenceEngine:
         assert stage == "tensor"
         return print_program(self._program)
 
-    def call(self, numbers: Numbers) -> Call:
+    def call(self, numbers: Numbers) -> HostCall:
         """See ``Engine``."""
         passed = [given for given in self._recipe.arguments if not given.bound]
         make = result_maker(self._frontend.header.name, self.outputs)
         return ReferenceCall(
             self._program, passed, self._bound, numbers, results(self.outputs), make
         )
+
+    def call_there(self) -> Call:
+        """See ``Engine``. Arrays of the processor are NumPy arrays before they come here."""
+        raise TargetError("the target reference works on arrays of the processor")
 
 
 class ReferenceCall:

@@ -14,10 +14,13 @@ from tilec.program.boundary import public
 from tilec.program.code import KernelFacts
 from tilec.program.engine import Engine, results
 from tilec.program.frontend import Frontend
+from tilec.program.placed import memory_in, on_host, run_there, spec_there
 from tilec.program.recipe import Argument, Recipe
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of, take
-from tilec.runtime.dispatch import Call, Recent, signature_by_value
+from tilec.runtime.backend import DeviceMemory
+from tilec.runtime.device import HOST
+from tilec.runtime.dispatch import Call, HostCall, Recent, signature_by_value
 from tilec.runtime.outputs import take_outputs
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import SCHEDULE_LINE, Schedule, parse_kernel
@@ -196,7 +199,7 @@ class Executable:
         outputs = ", ".join(f"{name}: {spec}" for name, spec in self.outputs)
         return f"<tilec.Executable ({inputs}) -> ({outputs}) for {self.target}>"
 
-    def prepare(self, numbers: Sequence[tuple[int, str]]) -> Call:
+    def prepare(self, numbers: Sequence[tuple[int, str]]) -> HostCall:
         """A prepared call, for arguments of which these are plain Python numbers."""
         return self._engine.call(numbers)
 
@@ -213,8 +216,13 @@ class Executable:
         return out
 
     @cached_property
-    def _plain_call(self) -> Call:
+    def _plain_call(self) -> HostCall:
         return self.prepare(())
+
+    @cached_property
+    def call_there(self) -> Call:
+        """A prepared call on arrays of the device, with whatever others among them."""
+        return self._engine.call_there()
 
     @property
     def _header(self) -> Header:
@@ -222,6 +230,11 @@ class Executable:
 
     @public
     def _call_checked(self, values: tuple[object, ...], out: object) -> object:
+        self._count(values)
+        names = [given.name for given in self._passed]
+        memory = memory_in(names, values, out, self.target)
+        if memory is not None:
+            return self._call_there(memory, values, out)
         arrays = self._take(values)
         key = signature_by_value(values, self._specialised)
         if key is not None and all(_as_passed(v, a) for v, a in zip(values, arrays, strict=True)):
@@ -231,12 +244,27 @@ class Executable:
             self._latest = call if call.is_direct else None
         return self.run(arrays, out)
 
-    def _take(self, values: tuple[object, ...]) -> list[Array]:
+    def _call_there(self, memory: DeviceMemory, values: tuple[object, ...], out: object) -> object:
+        if memory is HOST:
+            return on_host(self, values, out)
+        for given, value in zip(self._passed, values, strict=True):
+            if given.value is not None:
+                _check_value(given, take(given.name, value, None))
+            else:
+                _check_spec(given, spec_there(given.name, value, given.spec.dtype))
+        key = signature_by_value(values, self._specialised)
+        if key is not None:
+            self._calls.put(key, self.call_there)
+        return run_there(self.call_there, values, out)
+
+    def _count(self, values: tuple[object, ...]) -> None:
         if len(values) != len(self._passed):
             raise ArgumentError(
                 f"{len(values)} arguments were given, but this executable takes "
                 f"{len(self._passed)}: {', '.join(given.name for given in self._passed)}"
             )
+
+    def _take(self, values: tuple[object, ...]) -> list[Array]:
         arrays: list[Array] = []
         for given, value in zip(self._passed, values, strict=True):
             array = take(given.name, value, None if given.value is not None else given.spec.dtype)
@@ -279,8 +307,11 @@ def _as_passed(value: object, array: Array) -> bool:
 def _check(given: Argument, array: Array) -> None:
     if given.value is not None:
         _check_value(given, array)
-        return
-    spec = spec_of(array)
+    else:
+        _check_spec(given, spec_of(array))
+
+
+def _check_spec(given: Argument, spec: Spec) -> None:
     if spec.dtype != given.spec.dtype:
         raise TileTypeError(
             f"argument {given.name} has dtype {spec.dtype}, but this executable was compiled for "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +17,19 @@ from tilec.program.engine import engine
 from tilec.program.executable import Executable, plain_numbers
 from tilec.program.frontend import Frontend, frontend, function_names, read_source
 from tilec.program.header import Parameter
+from tilec.program.placed import (
+    HostArraysCall,
+    bare,
+    memory_in,
+    on_host,
+    run_there,
+    spec_there,
+)
 from tilec.program.recipe import Argument, Recipe
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of, take
+from tilec.runtime.backend import DeviceMemory
+from tilec.runtime.device import HOST, DeviceArray, memory_of
 from tilec.runtime.dispatch import Call, Recent, signature, signature_by_value
 from tilec.runtime.spec import Number, Spec, number_dtype
 from tilec.schedule.values import Schedule, as_schedule
@@ -286,6 +297,10 @@ class Function:
             UserError: sizes do not fit together, or the target cannot do it.
         """
         arguments = self._arguments(specs, named)
+        if target is None and options is None:
+            given = self._in_order(specs, named)
+            memory = memory_in(self._names, given, None, None)
+            target = None if memory is None or memory is HOST else memory.target
         wanted = None if schedule is None else as_schedule(schedule)
         return self._compile(arguments, _options(options, target, None), wanted, observe)
 
@@ -345,12 +360,18 @@ class Function:
         named: Mapping[str, object],
     ) -> object:
         values = self._in_order(given, named)
+        memory = memory_in(self._names, values, out, choice.target)
+        if memory is not None:
+            return self._call_there(memory, values, out, choice)
         arrays = [
             take(each.name, value, each.dtype)
             for each, value in zip(self._passed, values, strict=True)
         ]
+        arguments = tuple(
+            _argument(each, array) for each, array in zip(self._passed, arrays, strict=True)
+        )
         options = _options(None, choice.target, choice.num_threads)
-        executable = self._executable(arrays, options, choice.schedule)
+        executable = self._executable(arguments, options, choice.schedule)
         numbers = plain_numbers(values)
         as_passed = all(
             array is value or at in numbers
@@ -362,12 +383,40 @@ class Function:
             self._calls.put(key, executable.prepare([(at, self._names[at]) for at in numbers]))
         return executable.run(arrays, out)
 
-    def _executable(
-        self, arrays: Sequence[Array], options: Options, schedule: Schedule | None
-    ) -> Executable:
+    def _call_there(
+        self, memory: DeviceMemory, values: tuple[object, ...], out: object, choice: _Choice
+    ) -> object:
+        key = None if choice.schedule else self._key(values, choice.target, choice.num_threads)
+        if memory is HOST:
+            return self._call_on_host(key, values, out, choice)
         arguments = tuple(
-            _argument(each, array) for each, array in zip(self._passed, arrays, strict=True)
+            _argument(each, take(each.name, value, each.dtype))
+            if each.specialised
+            else Argument(each.name, spec_there(each.name, value, each.dtype))
+            for each, value in zip(self._passed, values, strict=True)
         )
+        options = _options(None, memory.target, choice.num_threads)
+        call = self._executable(arguments, options, choice.schedule).call_there
+        if key is not None:
+            self._calls.put(key, call)
+        return run_there(call, values, out)
+
+    def _call_on_host(
+        self, key: Hashable, values: tuple[object, ...], out: object, choice: _Choice
+    ) -> object:
+        target = choice.target or _host_target()
+        chosen = partial(
+            self, target=target, num_threads=choice.num_threads, schedule=choice.schedule
+        )
+        result = on_host(chosen, values, out)
+        call = self._calls.get(self._key(bare(values), target, choice.num_threads))
+        if key is not None and call is not None:
+            self._calls.put(key, HostArraysCall(call))
+        return result
+
+    def _executable(
+        self, arguments: tuple[Argument, ...], options: Options, schedule: Schedule | None
+    ) -> Executable:
         key = (arguments, options, schedule)
         found = self._executables.get(key)
         if found is None:
@@ -411,6 +460,8 @@ class Function:
         return tuple(
             Argument(each.name, _plain_spec(each, value))
             if isinstance(value, Spec)
+            else Argument(each.name, value.spec)
+            if isinstance(value, DeviceArray) and not each.specialised
             else _argument(each, take(each.name, value, each.dtype))
             for each, value in zip(self._passed, values, strict=True)
         )
@@ -502,6 +553,11 @@ def _plain_spec(each: Parameter, spec: Spec) -> Spec:
             help="pass an integer instead of a spec",
         )
     return spec
+
+
+def _host_target() -> str | None:
+    """What to run on where arrays lie on the processor and the default target is a device."""
+    return None if memory_of(read_environment().target) is HOST else Options().target
 
 
 def _options(options: Options | None, target: str | None, num_threads: int | None) -> Options:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-import numpy as np
-
 from tilec.errors import ArgumentError
 from tilec.program.boundary import public
 from tilec.program.derive import Open, chosen_inputs, derive
@@ -16,6 +14,7 @@ from tilec.program.function import Function
 from tilec.program.gradients import Names, TieRule, checked_ties, given_gradients
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, take
+from tilec.runtime.device import DeviceArray
 from tilec.source import Source
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Pullback:
     forward: Function
     backward: Function
     intermediates: tuple[Intermediate, ...]
-    values: tuple[Array, ...]
+    values: tuple[Array | DeviceArray, ...]
 
     def __call__(self, *cotangents: object) -> Any:
         """The gradients for these cotangents of the float outputs."""
@@ -95,7 +94,8 @@ def vjp(
 
     rule = Ties(checked_ties(ties))
     given = [
-        take(each.name, value, each.dtype) for each, value in zip(f.inputs, arrays, strict=True)
+        value if isinstance(value, DeviceArray) else take(each.name, value, each.dtype)
+        for each, value in zip(f.inputs, arrays, strict=True)
     ]
     bound = f.bound_program(*given)
     decided: list[Intermediate] = []
@@ -123,8 +123,10 @@ def vjp(
     returned = {output.value: output.name for output in bound.outputs}
     ahead = _function(f, derive(checked, None, forward))
     found: object = ahead(*given)
-    several = cast("tuple[object, ...]", found) if isinstance(found, tuple) else (found,)
-    by_name = dict(zip(ahead.outputs, map(np.asarray, several), strict=True))
+    several = cast(
+        "tuple[Array | DeviceArray, ...]", found if isinstance(found, tuple) else (found,)
+    )
+    by_name = dict(zip(ahead.outputs, several, strict=True))
     values = tuple(by_name[returned.get(name, name)] for name in kept)
     first = ahead.outputs[: len(bound.outputs)]
     result = by_name[first[0]] if len(first) == 1 else tuple(by_name[name] for name in first)

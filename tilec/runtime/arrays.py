@@ -69,6 +69,13 @@ def spec_of(array: Array) -> Spec:
     return Spec(array.shape, dtype, tuple(step // size for step in array.strides))
 
 
+def end_to_end(array: Array) -> Spec:
+    """The same for its elements in a row-major array."""
+    dtype = tile_dtype(array.dtype)
+    assert dtype is not None
+    return Spec(array.shape, dtype)
+
+
 def take(name: str, value: object, declared: DType | None) -> Array:
     """An array over what a caller passed as the input ``name``.
 

@@ -18,6 +18,7 @@ from tilec.records import dataclass
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
+    from tilec.runtime.arrays import Array
     from tilec.runtime.spec import Spec
     from tilec.target.core import Core
 
@@ -97,9 +98,68 @@ class DeviceInfo:
     version: str
 
 
+class DeviceMemory(Protocol):
+    """The memory of a device, in which arrays stay between calls.
+
+    What it hands out is given back when nothing refers to it any more. Safe to use from several
+    threads at once.
+
+    Attributes:
+        target: What ``target=`` says to mean the device.
+    """
+
+    target: str
+
+    def empty(self, spec: Spec) -> object:
+        """Memory for a row-major array.
+
+        Raises:
+            OutOfMemoryError: there is no room for it.
+        """
+        ...
+
+    def lend(self, array: Array) -> object:
+        """Memory with the elements of a row-major array, for the next call alone."""
+        ...
+
+    def write(self, held: object, array: Array) -> None:
+        """Copy a row-major array there; it may change when this returns."""
+        ...
+
+    def read(self, held: object, array: Array) -> None:
+        """Copy from there into a row-major array, when all that was begun before is done."""
+        ...
+
+    def wait(self) -> None:
+        """Wait until all that was begun is done."""
+        ...
+
+
+@runtime_checkable
+class DeviceRunner(Runner, Protocol):
+    """A runner that works on the memory of a device."""
+
+    def begin(self, inputs: Sequence[object], outputs: Sequence[object]) -> None:
+        """Begin to run the module once, after all that was begun before.
+
+        Args:
+            inputs: What the memory of the device handed out for each input.
+            outputs: The same for each output.
+        """
+        ...
+
+
 @runtime_checkable
 class DeviceBackend(Protocol):
     """A backend that runs kernels on devices of several kinds."""
+
+    def memory(self, target: str) -> DeviceMemory:
+        """The memory of the device that ``target`` means; one object for each device.
+
+        Raises:
+            TargetError: there is no such device.
+        """
+        ...
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Every device that is found, usable or not.

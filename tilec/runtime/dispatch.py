@@ -29,6 +29,7 @@ from tilec.runtime.arrays import (
     numpy_dtype,
 )
 from tilec.runtime.backend import Direct
+from tilec.runtime.device import DeviceArray
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
 
@@ -64,6 +65,8 @@ def signature(values: tuple[Any, ...]) -> Signature | None:
             parts.append(kind)
         elif kind is int:
             parts.append(_width(value))
+        elif kind is DeviceArray:
+            parts.append(value.key)
         else:
             return None
     return tuple(parts)
@@ -82,6 +85,8 @@ def signature_by_value(values: tuple[Any, ...], specialised: frozenset[int]) -> 
     known: list[Hashable] = [parts]
     for at in specialised:
         value = values[at]
+        if type(value) is DeviceArray:
+            return None  # its value would have to be fetched
         if type(value) is not _ndarray:
             known.append(value)
         elif value.ndim == 0:
@@ -117,6 +122,10 @@ class Call(Protocol):
         False says that nothing was done and that only a closer look can tell.
         """
         ...
+
+
+class HostCall(Call, Protocol):
+    """A ``Call`` on arrays of the host."""
 
     def into(self, values: Sequence[Array], destinations: Sequence[Destination]) -> None:
         """Run with arrays that were checked, into memory of the caller."""

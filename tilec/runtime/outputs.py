@@ -59,7 +59,7 @@ def take_outputs(
         ArgumentError: the number, a shape, or the memory does not fit; the message names it.
         TileTypeError: a dtype does not fit.
     """
-    given = _by_position(out, results)
+    given = by_position(out, [result.name for result in results])
     found = tuple(
         _destination(name, value, result)
         for (name, value), result in zip(given, results, strict=True)
@@ -73,9 +73,12 @@ def take_outputs(
     return found
 
 
-def _by_position(out: object, results: Sequence[Result]) -> list[tuple[str, object]]:
-    """How messages call it, and the object, for each output."""
-    names = [result.name for result in results]
+def by_position(out: object, names: Sequence[str]) -> list[tuple[str, object]]:
+    """How messages call it, and the object, for each output.
+
+    Raises:
+        ArgumentError: there are others, or not as many.
+    """
     if isinstance(out, Mapping):
         given = cast("Mapping[object, object]", out)
         if set(given) != set(names):

@@ -11,7 +11,7 @@ import ctypes
 from collections import deque
 from dataclasses import field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,49 +21,63 @@ from tilec.records import dataclass
 
 Bytes = npt.NDArray[np.uint8]
 
+_Memory = TypeVar("_Memory")
+
 FROM_BYTES: Final = 1 << 20
 """Smaller results come from the heap, which has its own ways to use pages again."""
 
 
 @dataclass(slots=True)
-class Pool:
+class Spare(Generic[_Memory]):
     """Memory that waits to be used again, oldest first; beyond ``kept_bytes`` it is given back.
 
-    Leases end on any thread, even in the middle of another call here, so that no lock may be held:
-    what is in the queue is taken out before it is looked at.
+    Memory comes here from any thread, even in the middle of another call, so that no lock may be
+    held: what is in the queue is taken out before it is looked at.
     """
 
     kept_bytes: int
-    waiting: deque[Bytes] = field(default_factory=deque[Bytes])
+    waiting: deque[tuple[int, _Memory]] = field(default_factory=deque[tuple[int, _Memory]])
 
-    def lease(self, size: int) -> Any:
-        """A buffer of some bytes; its memory comes back here when nothing refers to it."""
-        memory = self._take(size)
-        lease: Any = _lease_type(size).from_buffer(memory)
-        lease.memory, lease.pool = memory, self
-        return lease
+    @property
+    def bytes(self) -> int:
+        """How much waits."""
+        return sum(size for size, _ in tuple(self.waiting))
 
-    def give(self, memory: Bytes) -> None:
+    def give(self, size: int, memory: _Memory) -> None:
         """Keep memory that is no longer used."""
-        if memory.nbytes > self.kept_bytes:
+        if size > self.kept_bytes:
             return
-        self.waiting.append(memory)
-        while sum(each.nbytes for each in tuple(self.waiting)) > self.kept_bytes:
+        self.waiting.append((size, memory))
+        while self.bytes > self.kept_bytes:
             try:
                 self.waiting.popleft()
             except IndexError:
                 return
 
-    def _take(self, size: int) -> Bytes:
+    def take(self, wanted: int) -> _Memory | None:
+        """Memory of just this size, if some waits."""
         for _ in range(len(self.waiting)):
             try:
-                memory = self.waiting.popleft()
+                size, memory = self.waiting.popleft()
             except IndexError:
                 break
-            if memory.nbytes == size:
+            if size == wanted:
                 return memory
-            self.waiting.append(memory)
-        return np.empty(size, np.uint8)
+            self.waiting.append((size, memory))
+        return None
+
+
+class Pool(Spare[Bytes]):
+    """Memory of the host for results."""
+
+    def lease(self, size: int) -> Any:
+        """A buffer of some bytes; its memory comes back here when nothing refers to it."""
+        memory = self.take(size)
+        if memory is None:
+            memory = np.empty(size, np.uint8)
+        lease: Any = _lease_type(size).from_buffer(memory)
+        lease.memory, lease.pool = memory, self
+        return lease
 
 
 @lru_cache(maxsize=64)
@@ -71,7 +85,7 @@ def _lease_type(size: int) -> Any:
     """A type of buffers that give back their memory. NumPy sees through arrays, not through it."""
 
     def give_back(lease: Any) -> None:
-        lease.pool.give(lease.memory)
+        lease.pool.give(lease.memory.nbytes, lease.memory)
 
     return type("Lease", (ctypes.c_ubyte * size,), {"__del__": give_back})
 
