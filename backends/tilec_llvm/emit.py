@@ -175,7 +175,7 @@ class _KernelWriter:
                 case Prefetch():
                     names = Names(self.places, known)
                     place, index = expressions.locate(self.code, names, stmt.buffer, stmt.index)
-                    memory.prefetch(self.code, place, index)
+                    memory.prefetch(self.code, place, index, to_write=stmt.to_write)
                 case If():
                     self._if(stmt, known)
                 case For():

@@ -119,10 +119,10 @@ def store_past_caches(writer: Writer, place: Place, index: Value, value: Value) 
     writer.wrote(place.buffer.name)
 
 
-def prefetch(writer: Writer, place: Place, index: Value) -> None:
-    """Ask for the cache line of an element, to be read, kept in all levels."""
+def prefetch(writer: Writer, place: Place, index: Value, *, to_write: bool) -> None:
+    """Ask for the cache line of an element, to be read or written, kept in all levels."""
     pointer = _address(writer, place, index, inbounds=False)
-    writer.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+    writer.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(to_write)}, i32 3, i32 1)")
 
 
 def _store(

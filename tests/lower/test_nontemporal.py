@@ -1,4 +1,4 @@
-"""Results beyond the last cache are written past it."""
+"""Results beyond the last cache are written past it, or their lines asked for ahead."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import pytest
 
 import tilec
 from tests.lower.texts import program
-from tilec.kernel.ir import Kernel, Store
+from tilec.kernel.ir import Kernel, Prefetch, Store
+from tilec.kernel.printer import print_kernel
 from tilec.lower.pipeline import lower_program
 from tilec.lower.walk import statements
 from tilec.target.core import Core, host_core
 
-SMALL = Core(l2_bytes=1 << 12, l3_bytes=0)
-"""A processor whose caches hold next to nothing."""
+SMALL = Core(l2_bytes=1 << 12, l3_bytes=0, threads=8)
+"""A processor whose caches hold next to nothing, with cores enough for its memory."""
+
+ASKING = replace(SMALL, threads=2)
+"""The same with cores too few for its memory."""
 
 
 def marked(kernel: Kernel) -> set[str]:
@@ -51,14 +55,50 @@ def test_register_tiles_keep_their_stores() -> None:
     assert not marked(kernels(text, A=(64, 64), B=(64, 64))[0])
 
 
+def asked(kernel: Kernel) -> list[str]:
+    return [
+        line.split("to write ")[1]
+        for line in print_kernel(kernel).splitlines()
+        if "prefetch to write" in line
+    ]
+
+
+def test_few_cores_ask_for_the_lines_ahead() -> None:
+    (kernel,) = kernels("function (A[N]) -> (B) { B = A * 2; }", ASKING, A=(100_000,))
+    # A store of 64 lanes is four lines; a loop that goes on asks half a kilobyte ahead.
+    assert asked(kernel)[:4] == [f"B[i0 + {at}]" for at in (128, 144, 160, 176)]
+    assert not marked(kernel)
+    stores = [s for s in statements(kernel.body) if isinstance(s, Store) and s.mask is None]
+    asks = [s for s in statements(kernel.body) if isinstance(s, Prefetch)]
+    assert len(asks) == sum(s.value.type.lanes // 16 for s in stores)
+
+
+def test_short_rows_ask_for_the_next_row() -> None:
+    text = "function (A[L, M, N]) -> (B) { B[j, i, k : M, L, N] = =(A[i, j, k]); }"
+    (kernel,) = kernels(text, ASKING, A=(20, 30, 128))
+    assert asked(kernel)[0] == "B[i * 128 + j * 2560 + k + 128]"
+    assert not marked(kernel)
+
+
+def test_single_lines_are_written_past_the_caches() -> None:
+    text = "function (A[M, N]) -> (B) { B[j, i : N, M] = =(A[i, j]); }"
+    (kernel,) = kernels(text, ASKING, A=(64, 48))
+    assert marked(kernel) == {"B"}
+    assert not asked(kernel)
+
+
+@pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("skip", [0, 1, 16])
-def test_results_are_the_same_at_any_alignment(skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
+def test_results_are_the_same_at_any_alignment(
+    skip: int, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0, core_gigabytes=0 if asks else 1e3)
     monkeypatch.setattr("tilec.target.core.host_core", lambda: small)
     function = tilec.function("function (A[N]) -> (B) { B = A * 2 + 1; }")
     x = np.arange(100_003, dtype=np.float32)
     executable = function.compile(x)
-    assert "nontemporal" in executable.source("llvm") or not small.vector_bytes
+    word = "i32 1, i32 3, i32 1)" if asks else "!nontemporal"
+    assert word in executable.source("llvm") or not small.vector_bytes
     memory = np.zeros(x.size + 32, np.float32)
     out = memory[skip : skip + x.size]
     executable(x, out=out)

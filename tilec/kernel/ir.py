@@ -201,10 +201,14 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """A hint that an element will be read soon; ``index`` may lie outside the buffer."""
+    """A hint that an element will be read soon, or written where ``to_write`` says so.
+
+    ``index`` may lie outside the buffer.
+    """
 
     buffer: str
     index: Expr
+    to_write: bool = False
 
 
 Stmt: TypeAlias = For | If | Store | Let | Prefetch

@@ -141,7 +141,8 @@ def _statement(stmt: Stmt, depth: int) -> Iterator[str]:
             hint = "nontemporal " if stmt.nontemporal else ""
             yield f"{pad}{hint}{where} = {_expression(stmt.value, 0)}{mask}"
         case Prefetch():
-            yield f"{pad}prefetch {stmt.buffer}[{_expression(stmt.index, 0)}]"
+            purpose = " to write" if stmt.to_write else ""
+            yield f"{pad}prefetch{purpose} {stmt.buffer}[{_expression(stmt.index, 0)}]"
         case Let():
             yield f"{pad}let {stmt.var.name}: {stmt.var.type} = {_expression(stmt.value, 0)}"
         case _:

@@ -5,9 +5,11 @@ stored column by column, so that every cache line is read once and written once,
 by element, each line would come to the first cache as often as it has elements: rows that are a
 power of two apart meet in a few of its sets.
 
-Squares come in groups, so that lines beside each other are touched one soon after the other. Where
-rows of a large result are a page or more apart, a group is left in scratch memory first and stored
-row by row: memory writes a run of a kilobyte much faster than as many single lines of many pages.
+Squares come in groups, so that lines beside each other are touched one soon after the other. Of
+large results, groups are strips as high as a square: their rows are as many long runs for the
+prefetchers, and lines are written past the caches one by one, which takes the same time wherever
+they lie. Only whole lines can be. Where the rows of a large result begin within lines and are a
+page or more apart, a group is left in scratch memory first and stored in runs of a kilobyte.
 
 Assumes a piece that ``transposition`` recognises. Guarantees that what is left at the edges is
 written by plain loops.
@@ -15,6 +17,7 @@ written by plain loops.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field, replace
 from math import prod
 
@@ -54,13 +57,17 @@ _ELEMENT_BYTES = (4, 8)
 """Of narrower elements a square would not fit into the registers."""
 
 GROUP = 4
-"""Squares of a group in either direction, where they are stored where they belong."""
+"""Squares of a group in either direction, where the caches hold the result."""
+
+STRIP_BYTES = 4096
+"""Of each row of a strip: hardware prefetchers follow long runs, to the end of a page."""
 
 RUN_BYTES = 1024
-"""Of a row of the result that is stored at once."""
+"""Of a row of the result that is stored at once, out of scratch memory: fewer are too short for
+the prefetchers."""
 
-READ_BYTES = 512
-"""Of a row that is read for that: with the above, scratch memory of 128 KiB for f32."""
+_HELD = 4
+"""A part of the second-level cache that scratch memory takes: what is read passes by, too."""
 
 PAGE_BYTES = 4096
 
@@ -76,6 +83,7 @@ class Transposition:
         across: Loop along which the reads are consecutive.
         reads: These reads.
         lanes: Elements of a vector, and rows of a square.
+        groups: Squares of a group along the two loops.
         in_runs: Whether results are stored in runs, out of scratch memory.
     """
 
@@ -83,15 +91,8 @@ class Transposition:
     across: Axis
     reads: tuple[Read, ...]
     lanes: int
+    groups: Mapping[str, int]
     in_runs: bool
-
-    @property
-    def groups(self) -> dict[str, int]:
-        """Squares of a group along the two loops."""
-        if not self.in_runs:
-            return {self.along.name: GROUP, self.across.name: GROUP}
-        square = self.lanes * self.reads[0].dtype.bytes
-        return {self.along.name: RUN_BYTES // square, self.across.name: READ_BYTES // square}
 
     @property
     def pitch(self) -> int:
@@ -131,9 +132,18 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     lanes = core.lanes(size)
     if lanes < 2 or min(along.extent, across[0].extent) < lanes:
         return None
+    square, high, wide = lanes * size, GROUP, GROUP
     is_large = prod(axis.extent for axis in piece.axes) * size > core.last_cache_bytes
     is_apart = abs(store.coefficient(across[0].name)) * size >= PAGE_BYTES
-    return Transposition(along, across[0], tuple(found), lanes, is_large and is_apart)
+    others = (axis for axis in piece.axes if axis is not along)
+    is_whole = all(store.coefficient(axis.name) * size % core.line_bytes == 0 for axis in others)
+    in_runs = is_large and is_apart and not is_whole
+    if in_runs:
+        high, wide = RUN_BYTES // square, max(1, core.l2_bytes // _HELD // RUN_BYTES // lanes)
+    elif is_large and is_whole:
+        high, wide = 1, STRIP_BYTES // square
+    groups = {along.name: high, across[0].name: wide}
+    return Transposition(along, across[0], tuple(found), lanes, groups, in_runs)
 
 
 @dataclass(slots=True)
@@ -173,10 +183,11 @@ class TransposeWriter:
         if not self.threads or plain.parallel(self.flat, plan) is None:
             return None
         long = next((axis.name for axis in self._others if axis.extent >= MIN_TASKS), None)
-        return (
-            long
-            or max((self.problem.along, self.problem.across), key=lambda axis: axis.extent).name
-        )
+        return long or max((self.problem.along, self.problem.across), key=self._tasks).name
+
+    def _tasks(self, axis: Axis) -> int:
+        """Groups along a loop."""
+        return axis.extent // self.problem.lanes // self.problem.groups[axis.name]
 
     def _squares(self, parallel: str | None) -> list[Stmt]:
         problem = self.problem
@@ -188,7 +199,7 @@ class TransposeWriter:
             for axis in (problem.along, problem.across)
         }
         stmts: list[Stmt] = self._square(starts)
-        axes = (problem.along, problem.across)
+        axes = (problem.across, problem.along)
         several = [axis for axis in axes if self._is_grouped(axis, parallel)]
         for axis in axes:
             first, stop = _ZERO, build.const(axis.extent // problem.lanes)

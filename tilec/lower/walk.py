@@ -178,7 +178,8 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
         case Let():
             return replace(stmt, value=_renamed_in(stmt.value, names))
         case Prefetch():
-            return Prefetch(names.get(stmt.buffer, stmt.buffer), _renamed_in(stmt.index, names))
+            buffer = names.get(stmt.buffer, stmt.buffer)
+            return Prefetch(buffer, _renamed_in(stmt.index, names), stmt.to_write)
         case Store():
             mask = None if stmt.mask is None else _renamed_in(stmt.mask, names)
             return replace(

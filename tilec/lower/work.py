@@ -132,7 +132,7 @@ def finish(
         kernel = Narrow(work.core.widest_lanes).apply(kernel)
         work.observe(Narrow.name, kernel)
     if body.stores_once and NONTEMPORAL not in work.disable:
-        kernel = Nontemporal(work.core.last_cache_bytes, work.core.line_bytes).apply(kernel)
+        kernel = Nontemporal.of(work.core).apply(kernel)
         work.observe(NONTEMPORAL, kernel)
     work.kernels.append(kernel)
     work.calls.append(Call(kernel.name, tuple(buffer.name for buffer in params)))

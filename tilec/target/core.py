@@ -47,6 +47,7 @@ class Core:
         l2_bytes_per_cycle: What one core reads from the second level.
         l3_bytes_per_cycle: What one core reads from the third level.
         memory_gigabytes: GB/s that all cores together read from memory.
+        core_gigabytes: GB/s that one core reads from memory: few lines can be under way at once.
         widest_lanes: Lanes that a vector may have in the code; 0 when there is no limit.
     """
 
@@ -68,6 +69,7 @@ class Core:
     l2_bytes_per_cycle: float = 48
     l3_bytes_per_cycle: float = 10
     memory_gigabytes: float = 60
+    core_gigabytes: float = 12
     widest_lanes: int = 0
 
     @property
