@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,12 @@ class Definition:
     torch: Callable[[Any, Sequence[Any], Any], Any]
     jax: Callable[[Any, Sequence[Any]], Any]
     reference: Callable[[Sequence[Array]], Array]
+
+
+def gelu(x: Array) -> Array:
+    """The Gaussian error linear unit, by the error function."""
+    error_function = np.vectorize(math.erf, otypes=[np.float64])
+    return 0.5 * x * (1 + error_function(x * math.sqrt(0.5)))
 
 
 def make(name: str, what: Definition) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,14 @@ def convolution(
     torch: Any, x: Any, weights: Any, bias: Any, stride: int, pads: tuple[int, int], groups: int,
     relu: bool,
 ) -> Callable[[], Any]:  # fmt: skip
+    """A convolution of one tensor with its epilogue, its weights repacked beforehand."""
+    return partial(packed(torch, x.shape, weights, bias, stride, pads, groups, relu), x)
+
+
+def packed(
+    torch: Any, shape: Sequence[int], weights: Any, bias: Any, stride: int, pads: tuple[int, int],
+    groups: int, relu: bool,
+) -> Callable[[Any], Any]:  # fmt: skip
     """A convolution with its epilogue in one call of oneDNN, its weights repacked beforehand.
 
     This is the operator that compiled graphs with frozen weights come down to. Without oneDNN it is
@@ -56,20 +64,20 @@ def convolution(
     steps, padding, dilation = [stride, stride], list(pads), [1, 1]
     if not torch.backends.mkldnn.is_available():
 
-        def plain() -> Any:
+        def plain(x: Any) -> Any:
             with torch.inference_mode():
                 out = torch.conv2d(x, weights, bias, steps, padding, dilation, groups)
                 return torch.relu_(out) if relu else out
 
         return plain
-    packed = torch.ops.mkldnn._reorder_convolution_weight(
-        weights, padding, steps, dilation, groups, list(x.shape)
+    repacked = torch.ops.mkldnn._reorder_convolution_weight(
+        weights, padding, steps, dilation, groups, list(shape)
     )
     fused = torch.ops.mkldnn._convolution_pointwise.default
     epilogue = "relu" if relu else "none"
 
-    def call() -> Any:
+    def call(x: Any) -> Any:
         with torch.inference_mode():
-            return fused(x, packed, bias, padding, steps, dilation, groups, epilogue, [], "")
+            return fused(x, repacked, bias, padding, steps, dilation, groups, epilogue, [], "")
 
     return call

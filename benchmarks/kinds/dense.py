@@ -1,7 +1,7 @@
 """Fully connected layers, ``relu(x * W' + b)``, one or a chain of them, weights [out, in].
 
 Columns: batch, widths (of the input and of each layer); bias and relu, true by default, and
-``last_relu``, whether the last layer has one too.
+``last_relu``, whether the last layer has one too. ``gelu`` puts GELU in the place of ReLU.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Array, Case, Inputs, Row, Shape, Work, aligned
+from benchmarks.simple import gelu
 from benchmarks.torch_parts import frozen
 
 
 def case(row: Row) -> Case:
     batch, widths = row.integer("batch", 1), row.integers("widths")
     bias, relu = row.flag("bias", True), row.flag("relu", True)
+    is_gelu = row.flag("gelu")
     layers = range(1, len(widths))
     active = [relu and (at < len(widths) - 1 or row.flag("last_relu", True)) for at in layers]
 
@@ -29,9 +31,12 @@ def case(row: Row) -> Case:
             above = f"S{at}"
             if bias:
                 header.append(f"B{at}[D{at}]")
-            if bias or active[at - 1]:
-                value = f"{above} + B{at}" if bias else above
-                body += f"  R{at} = {f'relu({value})' if active[at - 1] else value};\n"
+            if bias:
+                body += f"  T{at} = {above} + B{at};\n"
+                above = f"T{at}"
+            if active[at - 1]:
+                act = f"0.5 * {above} * (1 + erf({above} * 0.7071067811865476))"
+                body += f"  R{at} = {act if is_gelu else f'relu({above})'};\n"
                 above = f"R{at}"
         return f"function ({', '.join(header)}) -> ({above}) {{\n{body}}}"
 
@@ -61,7 +66,8 @@ def case(row: Row) -> Case:
         for at in layers:
             above = torch.nn.functional.linear(above, tensors[f"W{at}"], tensors.get(f"B{at}"))
             if active[at - 1]:
-                above = torch.nn.functional.relu_(above)
+                act = torch.nn.functional.gelu if is_gelu else torch.nn.functional.relu_
+                above = act(above)
         return above
 
     def with_torch(torch: Any, inputs: Inputs) -> Work:
@@ -89,7 +95,7 @@ def case(row: Row) -> Case:
                 if bias:
                     above = above + arrays[f"B{at}"]
                 if active[at - 1]:
-                    above = jax.numpy.maximum(above, 0)
+                    above = jax.nn.gelu(above, approximate=False) if is_gelu else jax.nn.relu(above)
             return above
 
         function = jax.jit(network)
@@ -104,21 +110,18 @@ def case(row: Row) -> Case:
             if bias:
                 above = above + inputs[f"B{at}"]
             if active[at - 1]:
-                above = np.maximum(above, 0)
+                above = gelu(above) if is_gelu else np.maximum(above, 0)
         return above
 
     return Case(
-        name=row.text("name", f"{batch}: " + "-".join(str(width) for width in widths)),
+        name=row.text("name", f"{batch}: " + "-".join(map(str, widths)) + " gelu" * is_gelu),
         program=program(),
         shapes=shapes,
         output=(batch, widths[-1]),
         constants=frozenset(shapes) - {"X"},
         flop=2 * batch * sum(before * after for before, after in pairwise(widths)),
         reference=reference,
-        peers={
-            "numpy": with_numpy,
-            "torch": with_torch,
-            "torch-compile": with_torch_compile,
-            "jax": with_jax,
-        },
+        # NumPy has no error function.
+        peers=({} if is_gelu else {"numpy": with_numpy})
+        | {"torch": with_torch, "torch-compile": with_torch_compile, "jax": with_jax},
     )

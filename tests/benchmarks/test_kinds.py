@@ -24,6 +24,7 @@ SMALL: dict[str, list[dict[str, object]]] = {
         {"batch": 1, "widths": [6, 4]},
         {"batch": 3, "widths": [6, 5, 4], "last_relu": False},
         {"batch": 2, "widths": [3, 4], "bias": False, "relu": False},
+        {"batch": 3, "widths": [6, 5, 4], "last_relu": False, "gelu": True},
     ],
     "conv": [
         {"h": 6, "w": 5, "ci": 3, "co": 4, "kh": 3, "kw": 3, "pad": 1},
@@ -43,6 +44,10 @@ SMALL: dict[str, list[dict[str, object]]] = {
         {"h": 6, "w": 5, "c": 4, "k": 3, "pad": 1},
         {"h": 6, "w": 6, "c": 4, "k": 3, "stride": 2, "pad": "same", "n": 2},
         {"h": 6, "w": 5, "c": 4, "k": 3, "bias": False, "relu": False},
+    ],
+    "separable": [
+        {"h": 6, "w": 5, "c": 4, "co": 3, "k": 3, "pad": 1},
+        {"h": 6, "w": 6, "c": 4, "co": 5, "k": 3, "stride": 2, "pad": "same", "n": 2},
     ],
     "einsum": [
         {"expr": "acik,bkjc->abij", "sizes": {"a": 2, "b": 3, "c": 4, "i": 2, "j": 3, "k": 2}},

@@ -40,6 +40,7 @@ def test_methods_of_convolutions(tilec: Tilec) -> None:
     shapes = ("--shape", "X=28x28x64", "--shape", "K=3x3x64x64", "--no-run", "--cpu", "haswell")
     found = tilec("explain", "-e", text, *shapes, "--conv", "winograd")
     assert "schedule    winograd F(" in found.out
-    assert "method      direct: work 57.803 MFLOP, depth 11, workspace 0.0 KiB" in found.out
+    # Each of four threads packs a panel of 576 steps and 16 filters.
+    assert "method      direct: work 57.803 MFLOP, depth 11, workspace 144.0 KiB" in found.out
     assert "schedule    tile" in tilec("explain", "-e", text, *shapes, "--conv", "direct").out
     assert tilec("explain", "-e", text, *shapes, "--conv", "best").status == 2

@@ -32,6 +32,7 @@ from tilec.rewrite.lowering import KINDS, lifted_elems
 from tilec.rewrite.methods import apply_methods
 from tilec.rewrite.winograd import winograd_of
 from tilec.schedule import model
+from tilec.schedule.footprint import scratch_bytes as packed_bytes
 from tilec.schedule.fourier import FourierPlan, illegal_fourier
 from tilec.schedule.fourier import plans as fourier_plans
 from tilec.schedule.transformed import (
@@ -97,7 +98,8 @@ class Method:
         cycles: The predicted time on all threads.
         flops: Arithmetic operations.
         depth: Operations that must follow one another.
-        workspace_bytes: Scratch memory of all threads, or what a lowering writes out.
+        workspace_bytes: Scratch memory of all threads, packed copies included; what a lowering
+            writes out besides.
         family: The option that asks for it.
     """
 
@@ -331,7 +333,8 @@ def _lowerings(conv: Convolution, direct: Method, core: Core) -> Iterator[Method
         if held <= core.l3_bytes:
             rate = core.l3_bytes_per_cycle * core.threads
         time = direct.cycles + 2 * held / rate
-        yield replace(direct, cycles=time, workspace_bytes=held, family=kind)
+        packed = direct.workspace_bytes
+        yield replace(direct, cycles=time, workspace_bytes=packed + held, family=kind)
 
 
 def _error(conv: Convolution, outputs: tuple[int, ...]) -> float:
@@ -370,4 +373,6 @@ def _direct(
     if isinstance(plan, str):
         return slow
     threads = core.threads if plan.parallel is not None else 1
-    return replace(slow, cycles=model.cycles(problem, core, plan) / threads)
+    packed = packed_bytes(problem, plan, core.threads)
+    time = model.cycles(problem, core, plan) / threads
+    return replace(slow, cycles=time, workspace_bytes=packed)

@@ -104,7 +104,7 @@ class MethodReport:
         method: ``direct``, or the tiles and the window, like ``F(4x4,3x3)``.
         flops: Arithmetic operations.
         depth: Operations that must follow one another.
-        workspace_bytes: Transforms of all threads; 0 for the definition.
+        workspace_bytes: Packed copies and transforms of all threads, and what is written out.
         seconds: The predicted time.
     """
 
