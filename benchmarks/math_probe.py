@@ -76,17 +76,19 @@ def compile_definition(definition: Definition, operands: tuple[Type, ...], resul
     return Probe(signature(library["probe"]), (engine, library))
 
 
-def compile_probe(op: str, dtype: str, lanes: int) -> Probe:
-    """The loop of one elementary function."""
+def compile_probe(op: str, dtype: str, lanes: int, *, avx512: bool | None = None) -> Probe:
+    """The loop of one elementary function; with AVX-512 where the processor has it."""
     kind = float_type(dtype, lanes)
-    return compile_definition(function(op, dtype, lanes), (kind,) * FUNCTIONS[op][0], kind)
+    has = compiler(host()).abilities.avx512 if avx512 is None else avx512
+    definition = function(op, dtype, lanes, avx512=has)
+    return compile_definition(definition, (kind,) * FUNCTIONS[op][0], kind)
 
 
-def apply(op: str, *inputs: Array, lanes: int = 16) -> Array:
+def apply(op: str, *inputs: Array, lanes: int = 16, avx512: bool | None = None) -> Array:
     """``op`` of whole arrays of any size, padded to full vectors."""
     dtype = {4: "f32", 8: "f64"}[inputs[0].dtype.itemsize]
     size = inputs[0].size
     padded = [np.resize(item.ravel(), -(-max(size, 1) // lanes) * lanes) for item in inputs]
     output = np.empty_like(padded[0])
-    compile_probe(op, dtype, lanes)(*padded, output)
+    compile_probe(op, dtype, lanes, avx512=avx512)(*padded, output)
     return output[:size]

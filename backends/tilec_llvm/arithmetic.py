@@ -132,7 +132,8 @@ def _elementary(writer: Writer, op: str, args: Sequence[Value]) -> Value:
     kind = args[0].type
     if kind.dtype not in (F32, F64):
         raise InternalError(f"operation {op} on {kind} reached the LLVM backend")
-    symbol = writer.use(math.function(op, kind.dtype.name, kind.lanes))
+    avx512 = writer.abilities.avx512
+    symbol = writer.use(math.function(op, kind.dtype.name, kind.lanes, avx512=avx512))
     listed = ", ".join(arg.typed for arg in args)
     return _value(writer, f"call {register(kind)} {symbol}({listed})", kind)
 

@@ -106,6 +106,13 @@ define float @probe(half %x) {
 }
 """
 
+_AVX512_PROBE = """
+define <8 x double> @probe(<8 x i64> %x) {
+  %y = sitofp <8 x i64> %x to <8 x double>
+  ret <8 x double> %y
+}
+"""
+
 
 class Compiler:
     """Turns LLVM IR text into code for one processor.
@@ -133,8 +140,13 @@ class Compiler:
             )
         except RuntimeError as error:
             raise TargetError(f"LLVM cannot generate code for {target.triple}: {error}") from error
-        known = "+f16c" in target.features.split(",") or target.architecture == "aarch64"
-        self.abilities = Abilities(half=known or "__extend" not in self.assembly(_HALF_PROBE))
+        features = target.features.split(",")
+        known = "+f16c" in features or target.architecture == "aarch64"
+        half = known or "__extend" not in self.assembly(_HALF_PROBE)
+        avx512 = "+avx512dq" in features
+        if target.architecture == "x86_64" and not target.features:
+            avx512 = "vcvtqq2pd" in self.assembly(_AVX512_PROBE)
+        self.abilities = Abilities(half, avx512)
 
     def object_code(self, text: str, *, verify: bool = False) -> bytes:
         """Object file of a module."""

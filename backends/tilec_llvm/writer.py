@@ -20,9 +20,11 @@ class Abilities:
 
     Attributes:
         half: f16 is converted by instructions; without, LLVM would call a run-time library.
+        avx512: The processor has the 512-bit instructions of AVX-512 F and DQ.
     """
 
     half: bool = True
+    avx512: bool = False
 
 
 class Value(NamedTuple):

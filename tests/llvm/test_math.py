@@ -17,7 +17,7 @@ from benchmarks.math_judge import error_f64, errors_f32, exact, in_f64
 from benchmarks.math_probe import apply, compile_probe, module_text
 from tilec.errors import InternalError
 from tilec_llvm.math import FUNCTIONS, float_type, function
-from tilec_llvm.target import compiler, processor
+from tilec_llvm.target import compiler, host, processor
 
 Array = NDArray[Any]
 
@@ -182,6 +182,26 @@ def test_every_width_gives_the_same_bits(op: str, dtype: str) -> None:
     wanted = apply(op, *operands, lanes=16)
     for lanes in (1, 2, 3, 32):
         np.testing.assert_array_equal(apply(op, *operands, lanes=lanes), wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", ["exp", "erf"])
+def test_instructions_of_avx512_give_the_same_bits(op: str, dtype: str) -> None:
+    if not compiler(host()).abilities.avx512:
+        pytest.skip("this processor does not have them")
+    x = numbers(dtype)
+    for lanes in (16, 64):
+        found = apply(op, x, lanes=lanes, avx512=True)
+        np.testing.assert_array_equal(found, apply(op, x, lanes=lanes, avx512=False))
+
+
+def test_only_some_processors_have_instructions_of_avx512() -> None:
+    known = {name: compiler(processor(name)).abilities.avx512 for name in ("x86-64-v3", "znver4")}
+    assert known == {"x86-64-v3": False, "znver4": True}
+    assert not compiler(processor("neoverse-v1")).abilities.avx512
+    kind = float_type("f32", 32)
+    text = module_text(function("exp", "f32", 32, avx512=True), (kind,), kind)
+    assert compiler(processor("znver4")).assembly(text).count("vscalefps") == 2
 
 
 @pytest.mark.parametrize("op", FUNCTIONS)

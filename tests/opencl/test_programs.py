@@ -62,6 +62,11 @@ PROGRAMS = {
         "S = scatter(G, as_int(I * 5, 32), X); }",
         {"X": (9, 5), "I": (40,)},
     ),
+    "numbers of a row beside its vectors": (
+        "function (X[M, N]) -> (Y) { S[i, 0 : M, 1] = +(X[i, j]); C = X - S / N; "
+        "Q[i, 0 : M, 1] = +(C[i, j] * C[i, j]); Y = C / sqrt(Q / N + 1); }",
+        {"X": (33, 65)},
+    ),
     "rows beyond an int": (
         "function (X[N], I[M]: i64, Y[K]) -> (S, G) { S = scatter(X, I, Y); G = gather(Y, I); }",
         {"X": (2,), "I": (2,), "Y": (3,)},

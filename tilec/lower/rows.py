@@ -40,6 +40,7 @@ from tilec.lower.decide import operations_of
 from tilec.lower.flatten import merged_axis, moved_body, offset_of, offsets, run_together
 from tilec.lower.loops import CASCADE_BLOCK, CASCADE_POINTS, COMBINE, identity
 from tilec.lower.plan import MIN_TASKS, PARALLEL_CYCLES, WIDE
+from tilec.lower.quotients import by_inverses
 from tilec.lower.rowgroups import varies
 from tilec.lower.translate import Place, contiguous, convert, form_expr, translate
 from tilec.lower.units import Kind, Member, RowGroup
@@ -328,20 +329,23 @@ class RowWriter:
         elements = frozenset(each.name for each in self.steps if each.member.kind is Kind.ROW)
         lets: list[Stmt] = []
 
+        def moves(value: Scalar) -> bool:
+            return varies(value, columns, elements)
+
         def hoist(value: Scalar) -> Scalar:
-            if varies(value, columns, elements):
+            if moves(value):
                 if isinstance(value, ScalarApply):
                     return replace(value, args=tuple(map(hoist, value.args)))
                 return value
             if isinstance(value, Literal) or (isinstance(value, Read) and not value.access):
                 return value
             made = translate(value, self._flat, self.known)
-            name = Var(f".{step.name}.{len(lets)}", made.type)
+            name = Var(f".{step.name}.row{len(lets)}", made.type)
             lets.append(Let(name, made))
             self.known[name.name] = name
             return Read(name.name, (), value.dtype)
 
-        return lets, hoist(step.body)
+        return lets, hoist(by_inverses(step.body, moves))
 
     def _number(self, step: Step, value: Expr) -> list[Stmt]:
         name = Var(f".{step.name}", VType(step.member.node.type.dtype))

@@ -60,10 +60,13 @@ def float_type(dtype: str, lanes: int) -> Type:
 
 
 @cache
-def function(op: str, dtype: str, lanes: int) -> Definition:
-    """The definition of ``op`` over ``lanes`` floats of ``dtype``."""
+def function(op: str, dtype: str, lanes: int, *, avx512: bool = False) -> Definition:
+    """The definition of ``op`` over ``lanes`` floats of ``dtype``.
+
+    With ``avx512`` it may use instructions that only some processors have, for the same results.
+    """
     if op not in FUNCTIONS:
         raise InternalError(f"there is no vector code for {op}")
     arity, formula = FUNCTIONS[op]
     kind = float_type(dtype, lanes)
-    return define(f"tilec.{op}.{kind.suffix}", (kind,) * arity, formula)
+    return define(f"tilec.{op}.{kind.suffix}", (kind,) * arity, formula, avx512=avx512)

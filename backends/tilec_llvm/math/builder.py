@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Final
 
 from tilec.errors import InternalError
@@ -21,8 +21,10 @@ from tilec.records import dataclass
 HORNER_LIMIT: Final = 5
 """Polynomials of more coefficients are evaluated in parts that do not wait for each other."""
 
+_REGISTER_BITS: Final = 512
+
 INLINE_LIMIT: Final = 24
-"""Functions of at most this many lines are always inlined.
+"""Functions of at most this many operations are always inlined.
 
 Of longer ones LLVM inlines those that are called once, which saves a tenth of the time: constants
 stay in registers across iterations. What is called from many places, as in unrolled loops, stays
@@ -102,11 +104,19 @@ class Definition:
 
 @dataclass(slots=True)
 class Code:
-    """The function that is being written."""
+    """The function that is being written.
+
+    Attributes:
+        lines: Its text.
+        requires: What it refers to.
+        block: Label of the block that is being written.
+        avx512: Whether instructions of AVX-512 may be used.
+    """
 
     lines: list[str] = field(default_factory=lambda: ["entry:"])
     requires: list[Definition] = field(default_factory=list[Definition])
     block: str = "entry"
+    avx512: bool = False
     _count: int = 0
 
     def name(self) -> str:
@@ -357,6 +367,55 @@ def _estrin(powers: dict[int, Value], coefficients: tuple[float, ...]) -> Value:
     return fma(powers[half], high, _estrin(powers, coefficients[:half]))
 
 
+def has_avx512(x: Value) -> bool:
+    """Whether ``scaled`` and ``limited`` can be used: for whole registers of AVX-512."""
+    return x.code.avx512 and x.type.lanes * x.type.bits % _REGISTER_BITS == 0
+
+
+def scaled(x: Value, n: Value) -> Value:
+    """``x * 2**n`` for a whole n of any size, rounded once. Needs AVX-512."""
+    return _in_registers("scalef", x, n, lambda one, two, mask: f"{one}, {two}, {one}, {mask}")
+
+
+def limited(x: Value, most: float) -> Value:
+    """A magnitude of at most ``most`` with the sign of x, a number even for NaN. Needs AVX-512."""
+    # The smaller magnitude (2) with the sign of the first operand (0).
+    return _in_registers(
+        "range", x, x.of(most), lambda one, two, mask: f"{one}, {two}, i32 2, {one}, {mask}"
+    )
+
+
+def _in_registers(
+    name: str, x: Value, y: Value, arguments: Callable[[str, str, str], str]
+) -> Value:
+    """An instruction of AVX-512 on one register after the other."""
+    lanes = _REGISTER_BITS // x.type.bits
+    kind = replace(x.type, lanes=lanes)
+    intrinsic = f"@llvm.x86.avx512.mask.{name}.{'ps' if x.type.bits == 32 else 'pd'}.512"
+    mask = f"i{lanes} -1, i32 4"  # all lanes, rounded as usual
+    parts: list[Value] = []
+    for start in range(0, x.type.lanes, lanes):
+        one, two = (
+            operand if operand.type == kind else shuffled(operand, operand, start, lanes)
+            for operand in (x, y)
+        )
+        listed = arguments(one.typed, two.typed, mask)
+        parts.append(x.code.emit(kind, f"call {kind} {intrinsic}({listed})"))
+    while len(parts) > 1:
+        if len(parts) % 2:
+            raise InternalError(f"{x.type} is no power of two of registers")
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [shuffled(low, high, 0, 2 * low.type.lanes) for low, high in pairs]
+    return parts[0]
+
+
+def shuffled(low: Value, high: Value, start: int, lanes: int) -> Value:
+    """``lanes`` neighbours of two vectors that lie behind each other."""
+    chosen = ", ".join(f"i32 {lane}" for lane in range(start, start + lanes))
+    text = f"shufflevector {low.typed}, {high.typed}, <{lanes} x i32> <{chosen}>"
+    return low.code.emit(replace(low.type, lanes=lanes), text)
+
+
 def any_lane(test: Value) -> Value:
     """One condition: whether ``test`` holds in some lane."""
     if test.type.lanes == 1:
@@ -424,12 +483,14 @@ def define(
     operands: tuple[Type, ...],
     formula: Callable[..., Value | tuple[Value, ...]],
     attributes: str = "",
+    *,
+    avx512: bool = False,
 ) -> Definition:
     """The function ``symbol`` that computes ``formula`` of its operands.
 
     Several results are returned as a struct.
     """
-    code = Code()
+    code = Code(avx512=avx512)
     values = tuple(Value(code, kind, f"%a{position}") for position, kind in enumerate(operands))
     found = formula(*values)
     results = found if isinstance(found, tuple) else (found,)
@@ -442,7 +503,8 @@ def define(
                 f"  {name} = insertvalue {kind} {returned}, {value.typed}, {position}"
             )
             returned = name
-    inline = "alwaysinline " if len(code.lines) <= INLINE_LIMIT else ""
+    size = sum(" shufflevector " not in line for line in code.lines)
+    inline = "alwaysinline " if size <= INLINE_LIMIT else ""
     listed = ", ".join(value.typed for value in values)
     head = f"define internal {kind} @{symbol}({listed}) {attributes or inline}{PURE}"
     body = "\n".join((*code.lines, f"  ret {kind} {returned}"))

@@ -11,7 +11,18 @@ from typing import Final
 
 from tilec.records import dataclass
 from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
+from tilec_llvm.math.builder import (
+    Value,
+    clamp,
+    fma,
+    has_avx512,
+    limited,
+    magnitude,
+    polynomial,
+    scaled,
+    select,
+    with_sign,
+)
 from tilec_llvm.math.formats import Format, format_of
 from tilec_llvm.math.pairs import Pair, add_exactly, alone, quotient
 
@@ -58,18 +69,45 @@ def exp_of_rest(shifted: Value, r: Value, correction: Value) -> Reduced:
     form = format_of(r)
     corrected = r + correction
     w = fma(corrected * corrected, polynomial(corrected, _EXP[form.bits]), correction)
+    return Reduced(*_factors(shifted), r, w)
+
+
+def _factors(shifted: Value) -> tuple[Value, Value]:
+    """Two powers of two whose product is ``2**n``; ``shifted`` is n plus shifter and twice bias."""
+    form = format_of(shifted)
     doubled = shifted.bits()
     half = doubled.shift_right(1)
-    first = (half << form.fraction).as_float()
-    second = ((doubled - half) << form.fraction).as_float()
-    return Reduced(first, second, r, w)
+    return (half << form.fraction).as_float(), ((doubled - half) << form.fraction).as_float()
 
 
 def exp(x: Value) -> Value:
-    """``e**x``."""
+    """``e**x``.
+
+    Registers of AVX-512 need no limits: there r is limited instead, which changes it only where n
+    alone makes the result 0 or infinite.
+    """
     form = format_of(x)
-    parts = reduced_exp(clamp(x, form.exp_low, form.exp_high))
-    return parts.value() * parts.second
+    if has_avx512(x):
+        shifted = fma(x, form.log2_e, form.shifter)
+        n = shifted - form.shifter
+        return scaled(_power(limited(_rest(x, n), 0.5)), n)
+    x = clamp(x, form.exp_low, form.exp_high)
+    shifter = form.shifter + 2 * form.bias
+    shifted = fma(x, form.log2_e, shifter)
+    first, second = _factors(shifted)
+    return _power(_rest(x, shifted - shifter)) * first * second
+
+
+def _rest(x: Value, n: Value) -> Value:
+    """``x - n ln2``."""
+    form = format_of(x)
+    return fma(n, -form.ln2_low, fma(n, -form.ln2_high, x))
+
+
+def _power(r: Value) -> Value:
+    """``exp(r)``."""
+    slope = fma(r, polynomial(r, _EXP[r.type.bits]), 1)
+    return fma(r, slope, 1)
 
 
 def sigmoid(x: Value) -> Value:
