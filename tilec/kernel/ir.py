@@ -251,10 +251,19 @@ class ConstantData:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Runs ``kernel`` with the module's buffers ``args`` as its parameters, in order."""
+    """Runs ``kernel`` with the module's buffers ``args`` as its parameters, in order.
+
+    ``title`` is what the call is known by where several share a kernel; else it is empty.
+    """
 
     kernel: str
     args: tuple[str, ...]
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What schedules and reports call it."""
+        return self.title or self.kernel
 
 
 @dataclass(frozen=True, slots=True)

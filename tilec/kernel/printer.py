@@ -81,7 +81,9 @@ def print_module(module: Module) -> str:
         digest = sha256(item.data).hexdigest()[:16]
         lines.append(f"{_INDENT}constant {_buffer(item.buffer)} sha256 {digest}")
     lines.append(f"{_INDENT}workspace {module.workspace_bytes} bytes")
-    lines += [f"{_INDENT}{call.kernel}({', '.join(call.args)})" for call in module.calls]
+    for call in module.calls:
+        title = f"  // {call.title}" if call.title else ""
+        lines.append(f"{_INDENT}{call.kernel}({', '.join(call.args)}){title}")
     parts = ["\n".join([*lines, "}"]), *(print_kernel(kernel) for kernel in module.kernels)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 

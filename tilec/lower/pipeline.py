@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from tilec.errors import InternalError, ScheduleError
@@ -31,6 +32,7 @@ from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import pieces_of, pieces_of_map
 from tilec.lower.rowgroups import row_groups
 from tilec.lower.rows import RowWriter, flops_of_rows
+from tilec.lower.sharing import Sharing
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
 from tilec.lower.winograd import WinogradWriter
@@ -110,6 +112,12 @@ def lower_program(
     Returns:
         The module; its inputs and outputs are in the program's order.
     """
+    decisions: list[Decision] = []
+
+    def note(decision: Decision) -> None:
+        decisions.append(decision)
+        decide(decision)
+
     work = Lowering(
         program=program,
         core=core or Core(),
@@ -119,7 +127,7 @@ def lower_program(
         panels=panels or {},
         schedule=schedule or Schedule(()),
         workspace_bytes=workspace_bytes,
-        decide=decide,
+        decide=note,
         transforms=transforms or {},
         rewritten=dict(rewritten or {}),
     )
@@ -134,14 +142,21 @@ def lower_program(
     for name, node in work.defaults.items():
         if name not in work.places:
             work.places[name] = target_of(work, node)
+    sharing = Sharing(work, decisions)
     for unit in _units(work, strides or {}, inside):
-        for each in _blocks(work, unit) if isinstance(unit, BlockGroup) else (unit,):
+        if isinstance(unit, BlockGroup):
+            if sharing.lower(unit, partial(_lower_blocks, work, unit)):
+                continue
+            alone: tuple[Single, ...] = unit.units
+        else:
+            alone = (unit,)
+        for each in alone:
             if isinstance(each, RowGroup):
-                _lower_rows(work, each)
+                sharing.lower(each, partial(_lower_rows, work, each))
             elif not isinstance(each.node, Constant) and each.node.name not in inside:
-                _lower_group(work, each)
+                sharing.lower(each, partial(_lower_group, work, each))
     _copy_outputs(work, outputs)
-    check_names(work.schedule, [kernel.name for kernel in work.kernels])
+    check_names(work.schedule, [call.name for call in work.calls])
     check_methods(work.schedule, work.rewritten)
     temporaries, workspace = plan(_lifetimes(work, held | {b.name for b in outputs}))
     return Module(
@@ -225,8 +240,8 @@ def _constant(work: Lowering, node: Constant) -> ConstantData:
     return ConstantData(buffer, constant_bytes(node.data, node.type.dtype))
 
 
-def _blocks(work: Lowering, group: BlockGroup) -> tuple[Single, ...]:
-    """Write a kernel that goes block by block; the units that are left, if there is none."""
+def _lower_blocks(work: Lowering, group: BlockGroup) -> bool:
+    """Write a kernel that goes block by block, if there can be one."""
     names = [kernel_name(work.program, unit) for unit in group.units]
     last = len(names) - 1
     wanted = wanted_for(work.schedule, names[last])
@@ -236,19 +251,19 @@ def _blocks(work: Lowering, group: BlockGroup) -> tuple[Single, ...]:
     if any(name in work.schedule for name in names[:last]) or not isinstance(
         wanted, Blocked | None
     ):
-        return group.units  # the schedule is one for kernels that are not put together
+        return False  # the schedule is one for kernels that are not put together
     if wanted is not None:
         group = reblocked(names[last], group, wanted)
     writer = BlockWriter(group, work)
     body = writer.body()
     if body is None:
-        return group.units
+        return False
     work.decide(Decision(names[last], body.notes[0], None, writer.flops))
     finish(work, group, body)
-    return ()
+    return True
 
 
-def _lower_rows(work: Lowering, group: RowGroup) -> None:
+def _lower_rows(work: Lowering, group: RowGroup) -> bool:
     for member in group.members:
         if member.name in group.outputs:
             target_of(work, member.node)
@@ -266,18 +281,19 @@ def _lower_rows(work: Lowering, group: RowGroup) -> None:
         )
     work.decide(Decision(name, body.notes[0], None, flops_of_rows(group)))
     finish(work, group, body)
+    return True
 
 
-def _lower_group(work: Lowering, group: Group) -> None:
+def _lower_group(work: Lowering, group: Group) -> bool:
     node, result = group.node, group.result
     if isinstance(node, Reshape) and node.name not in work.places:
         source = work.places[node.operand]
         if source.strides == contiguous(concrete(work.types[node.operand].shape)):
             work.places[node.name] = Place(source.buffer, contiguous(concrete(node.type.shape)))
-            return
+            return True
     target = target_of(work, result)
     if 0 in concrete(result.type.shape):
-        return
+        return True
     match node:
         case Contraction() if node.name in work.transforms:
             finish(work, group, _transformed(work, group, node, target))
@@ -299,6 +315,7 @@ def _lower_group(work: Lowering, group: Group) -> None:
             finish(work, group, sort.argsort(node, work.places, target, work.types))
         case Constant() | SumTo():
             raise InternalError(f"{node.name} reached the loops")
+    return True
 
 
 def _transformed(work: Lowering, group: Group, node: Contraction, target: Place) -> special.Body:

@@ -67,7 +67,7 @@ def explain(
     kernels = {kernel.name: kernel for kernel in part.module.kernels}
     reports: list[KernelReport] = []
     for call in part.module.calls:
-        decision = decisions.get(call.kernel)
+        decision = decisions.get(call.name)
         kernel = kernels[call.kernel]
         lines = [line for line in kernel.header if line.startswith(SCHEDULE_LINE)]
         problem = "its loops are written directly" if decision is None else decision.problem
@@ -80,7 +80,7 @@ def explain(
             lost = rejected(problem, plan, core, decision.ahead, limit)
         reports.append(
             report(
-                call.kernel,
+                call.name,
                 problem,
                 plan,
                 lines[0].removeprefix(SCHEDULE_LINE) if lines else "none",
@@ -90,7 +90,7 @@ def explain(
                 limits,
                 nests=() if decision is None else _nests(decision),
                 lost=lost,
-                methods=_methods(part, call.kernel, limits.hertz),
+                methods=_methods(part, call.name, limits.hertz),
                 measured=_seconds(part.module, call, backend, recipe) if runs else None,
             )
         )

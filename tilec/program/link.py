@@ -13,7 +13,6 @@ from math import isfinite
 from typing import Final
 
 from tilec.errors import ArgumentError
-from tilec.lang.builtins import BUILTINS
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.program.graph import Applied, Given, Placeholder, Source, Value, in_order
@@ -132,6 +131,8 @@ class _Functions:
 
     def free(self, name: str) -> str:
         """A name like this one that no function has."""
+        from tilec.lang.builtins import BUILTINS  # who only imports tilec needs no language
+
         found, number = name, 1
         while found in self._owners or found in BUILTINS:
             number += 1

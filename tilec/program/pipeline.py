@@ -42,8 +42,8 @@ from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify as verify_program
 
-REWRITES: Final = (DropDead(), Inline())
-"""The passes over the tensor IR, in order."""
+REWRITES: Final = (DropDead.name, Inline.name)
+"""Names of the passes over the tensor IR, in order."""
 
 CONVOLUTIONS: Final = "convolutions"
 """Name of the pass that chooses their methods."""
@@ -51,7 +51,7 @@ CONVOLUTIONS: Final = "convolutions"
 PRODUCTS: Final = "products"
 """Name of the pass that chooses the methods of products of matrices."""
 
-PASSES: Final = (*(rewrite.name for rewrite in REWRITES), PRODUCTS, CONVOLUTIONS, *KERNEL_PASSES)
+PASSES: Final = (*REWRITES, PRODUCTS, CONVOLUTIONS, *KERNEL_PASSES)
 """Names that ``Options.disable`` accepts."""
 
 _Result = TypeVar("_Result")
@@ -168,10 +168,11 @@ def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
     )
 
 
-def rewrite(program: Program, options: Options, hook: Hook) -> Program:
+def rewrite(program: Program, recipe: Recipe, hook: Hook) -> Program:
     """The program after the passes over the tensor IR."""
-    for each in REWRITES:
-        if each.name not in options.disable:
+    bound = frozenset(given.name for given in recipe.arguments if given.bound)
+    for each in (DropDead(), Inline(bound)):
+        if each.name not in recipe.options.disable:
             work = partial(each.apply, program)
             program = hook.step(each.name, program.name, work, print_program, verify_program)
     return program
@@ -220,7 +221,7 @@ def lower_kernels(
 def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
     """Everything up to the kernels, with the schedules that the tuner found for them."""
     _check_names(recipe.options)
-    program = rewrite(bind(frontend, recipe, hook), recipe.options, hook)
+    program = rewrite(bind(frontend, recipe, hook), recipe, hook)
     if not findings.are_there(recipe.options):
         found = _kernels(program, recipe, hook)
         return replace(found, said=findings.ask(_keys(found, recipe), recipe.options))
@@ -253,11 +254,13 @@ def build(frontend: Frontend, recipe: Recipe, hook: Hook) -> Built:
 def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
     """The keys of the kernels that have a choice, by name."""
     names = {each.kernel: each.ahead for each in found.main.decisions}
-    return {
+    module = found.main.module
+    keys = {
         kernel.name: findings.key(kernel, names[kernel.name], recipe)
-        for kernel in found.main.module.kernels
+        for kernel in module.kernels
         if kernel.name in names
     }
+    return {call.name: keys[call.kernel] for call in module.calls if call.kernel in keys}
 
 
 def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
@@ -371,6 +374,7 @@ def core_of(options: Options) -> Core:
 def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
     module, types = part.module, part.program.types()
     names = [value.name for value in part.program.inputs]
+    headers = {kernel.name: kernel.header for kernel in module.kernels}
     return Facts(
         name=module.name,
         inputs=tuple(names[: len(names) - len(constants)]),
@@ -379,7 +383,7 @@ def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
             (output.name, Spec(concrete(types[output.value].shape), types[output.value].dtype))
             for output in part.program.outputs
         ),
-        kernels=tuple(KernelFacts(kernel.name, kernel.header) for kernel in module.kernels),
+        kernels=tuple(KernelFacts(call.name, headers[call.kernel]) for call in module.calls),
         workspace_bytes=module.workspace_bytes,
         scratch_bytes=max((_scratch(kernel, core) for kernel in module.kernels), default=0),
         constants_bytes=sum(len(held.data) for held in module.constants),

@@ -3,7 +3,7 @@
 Assumes a verified program. Guarantees the same values: a map reads its operands at affine
 coordinates, so its body with those coordinates put in is again a body. A map is inlined when that
 computes no element more often than before, or when computing it again is cheaper than storing and
-loading it.
+loading it. What depends on bound inputs alone stays apart: it is computed once, ahead of all calls.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
+from tilec.rewrite.constants import constant_values
 from tilec.tensor.ir import Map, Node, Program, operands
 from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, reads, rewrite, walk
 from tilec.tensor.size import concrete
@@ -30,7 +31,13 @@ MAX_DEPTH = 120
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """The pass."""
+    """The pass.
+
+    Attributes:
+        bound: Inputs that are known before any call.
+    """
+
+    bound: frozenset[str] = frozenset()
 
     name: ClassVar[str] = "inline"
 
@@ -40,31 +47,37 @@ class Inline:
         nodes: list[Node] = []
         kept = {output.value for output in program.outputs}
         uses: dict[str, int] = {}
+        constant = constant_values(program, self.bound)
         for node in program.nodes:
             for name in operands(node):
                 uses[name] = uses.get(name, 0) + 1
         for node in program.nodes:
             if isinstance(node, Map):
-                node = self._absorb(node, maps, kept, uses)
+                fixed = kept if node.name in constant else kept | constant
+                node = _absorb(node, maps, fixed, uses)
                 maps[node.name] = node
             nodes.append(node)
         read = kept | {name for node in nodes for name in operands(node)}
         alive = tuple(n for n in nodes if n.name in read or not isinstance(n, Map))
         return replace(program, nodes=alive)
 
-    def _absorb(self, node: Map, maps: dict[str, Map], kept: set[str], uses: dict[str, int]) -> Map:
-        counts: dict[str, int] = {}
-        for read in reads(node.body):
-            counts[read.tensor] = counts.get(read.tensor, 0) + 1
-        body = node.body
-        for name, count in counts.items():
-            producer = maps.get(name)
-            if producer is None or name in kept or uses[name] != 1:
-                continue
-            if not _pays(producer, node, count) or not _fits(body, producer.body, count):
-                continue
+
+def _absorb(node: Map, maps: dict[str, Map], kept: set[str], uses: dict[str, int]) -> Map:
+    """The map with those that it alone reads in its body."""
+    found: dict[str, list[Read]] = {}
+    for read in reads(node.body):
+        found.setdefault(read.tensor, []).append(read)
+    body = node.body
+    for name, places in found.items():
+        producer = maps.get(name)
+        if producer is None or name in kept or uses[name] != 1:
+            continue
+        # What is read twice at one place is computed once: backends see that it is the same.
+        if not _pays(producer, node, len(set(places))):
+            continue
+        if _fits(body, producer.body, len(places)):
             body = rewrite(body, lambda scalar, p=producer: _inlined(scalar, p))
-        return replace(node, body=body)
+    return replace(node, body=body)
 
 
 def _inlined(scalar: Scalar, producer: Map) -> Scalar | None:
