@@ -283,6 +283,11 @@ class Module:
     kernels: tuple[Kernel, ...]
     calls: tuple[Call, ...]
 
+    def called(self) -> dict[str, Kernel]:
+        """The kernel of each call, by the names of the calls."""
+        kernels = {kernel.name: kernel for kernel in self.kernels}
+        return {call.name: kernels[call.kernel] for call in self.calls}
+
     def buffers(self) -> dict[str, Buffer]:
         """Every buffer that a call may name."""
         found = {buffer.name: buffer for buffer in (*self.inputs, *self.outputs)}

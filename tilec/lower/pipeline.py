@@ -32,7 +32,7 @@ from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import pieces_of, pieces_of_map
 from tilec.lower.rowgroups import row_groups
 from tilec.lower.rows import RowWriter, flops_of_rows
-from tilec.lower.sharing import Sharing
+from tilec.lower.sharing import SHARE, Sharing
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
 from tilec.lower.winograd import WinogradWriter
@@ -76,6 +76,7 @@ PASSES = (
     "thread",
     "vectorise",
     NONTEMPORAL,
+    SHARE,
 )
 """Names of the passes that ``Options.disable`` accepts here, in order."""
 
@@ -247,7 +248,7 @@ def _lower_blocks(work: Lowering, group: BlockGroup) -> bool:
     wanted = wanted_for(work.schedule, names[last])
     if method_for(work.schedule, names[last]) == APART:
         work.rewritten[names[last]] = APART
-        return group.units
+        return False
     if any(name in work.schedule for name in names[:last]) or not isinstance(
         wanted, Blocked | None
     ):

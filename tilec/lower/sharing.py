@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import Buffer, Call
@@ -22,6 +22,9 @@ from tilec.lower.units import BlockGroup, Unit, nodes_of, stored
 from tilec.lower.work import Lowering, target_of
 from tilec.records import dataclass
 from tilec.tensor.ir import Constant, Contraction, Reshape
+
+SHARE: Final = "share"
+"""Name of the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Sharing:
     def _numbering(self, unit: Unit) -> _Numbering | None:
         """What a unit is but for the names of its values; None where more than that counts."""
         work = self.work
+        if SHARE in work.disable:
+            return None
         nodes = nodes_of(unit)
         for node in nodes:
             if isinstance(node, Reshape | Constant) or node.name in work.defaults:
@@ -117,12 +122,13 @@ class Sharing:
         """What a caller asks of the kernels of a unit."""
         units = (*unit.units, unit) if isinstance(unit, BlockGroup) else (unit,)
         names = [kernel_name(self.work.program, each) for each in units]
-        return tuple(
+        asked = tuple(
             (at, asked.removeprefix(name), wanted)
             for at, name in enumerate(names)
             for asked, wanted in self.work.schedule.items()
             if asked in ("", name) or asked.startswith(f"{name}.")
         )
+        return (*asked, *(self.work.rewritten.get(name) for name in names))
 
 
 class _Numbering:

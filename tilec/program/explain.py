@@ -64,11 +64,11 @@ def explain(
     limits = limits_of(core, stored() if recipe.options.cpu is None else None)
     decisions = {each.kernel: each for each in part.decisions}
     runs = measure and recipe.options.cpu is None
-    kernels = {kernel.name: kernel for kernel in part.module.kernels}
+    kernels = part.module.called()
     reports: list[KernelReport] = []
     for call in part.module.calls:
         decision = decisions.get(call.name)
-        kernel = kernels[call.kernel]
+        kernel = kernels[call.name]
         lines = [line for line in kernel.header if line.startswith(SCHEDULE_LINE)]
         problem = "its loops are written directly" if decision is None else decision.problem
         plan = None if decision is None else decision.plan

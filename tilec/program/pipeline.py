@@ -255,12 +255,11 @@ def _keys(found: Built, recipe: Recipe) -> dict[str, str]:
     """The keys of the kernels that have a choice, by name."""
     names = {each.kernel: each.ahead for each in found.main.decisions}
     module = found.main.module
-    keys = {
-        kernel.name: findings.key(kernel, names[kernel.name], recipe)
-        for kernel in module.kernels
-        if kernel.name in names
+    return {
+        name: findings.key(kernel, names[name], recipe)
+        for name, kernel in module.called().items()
+        if name in names
     }
-    return {call.name: keys[call.kernel] for call in module.calls if call.kernel in keys}
 
 
 def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
@@ -374,7 +373,6 @@ def core_of(options: Options) -> Core:
 def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
     module, types = part.module, part.program.types()
     names = [value.name for value in part.program.inputs]
-    headers = {kernel.name: kernel.header for kernel in module.kernels}
     return Facts(
         name=module.name,
         inputs=tuple(names[: len(names) - len(constants)]),
@@ -383,7 +381,7 @@ def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
             (output.name, Spec(concrete(types[output.value].shape), types[output.value].dtype))
             for output in part.program.outputs
         ),
-        kernels=tuple(KernelFacts(call.name, headers[call.kernel]) for call in module.calls),
+        kernels=tuple(KernelFacts(name, each.header) for name, each in module.called().items()),
         workspace_bytes=module.workspace_bytes,
         scratch_bytes=max((_scratch(kernel, core) for kernel in module.kernels), default=0),
         constants_bytes=sum(len(held.data) for held in module.constants),

@@ -22,6 +22,7 @@ import numpy as np
 from tilec.dtypes import BF16, F16, F32, F64, DType
 from tilec.errors import ArgumentError, TilecError
 from tilec.kernel.ir import Buffer, Module
+from tilec.lower.sharing import SHARE
 from tilec.program import pipeline
 from tilec.program.boundary import compiler_lock
 from tilec.program.frontend import Frontend
@@ -77,7 +78,9 @@ class Trial:
 
     def __init__(self, text: Frontend, recipe: Recipe, kernel: str, seed: int) -> None:
         self.text = text
-        self.recipe = recipe
+        # Each kernel by itself: what a shared one reads are the buffers of its first call.
+        disable = (*recipe.options.disable, SHARE)
+        self.recipe = replace(recipe, options=replace(recipe.options, disable=disable))
         self.kernel = kernel
         self.seed = seed
         self._backend = find_backend(recipe.options.target)
@@ -166,13 +169,13 @@ class Trial:
         with compiler_lock():
             hook = Hook(lambda event: None, debug=False)
             program = pipeline.rewrite(
-                pipeline.bind(self.text, self.recipe, hook), self.recipe.options, hook
+                pipeline.bind(self.text, self.recipe, hook), self.recipe, hook
             )
         self._values = frozenset(
             (*program.types(), *(each.name for each in built.main.module.outputs))
         )
-        self._others = frozenset(kernel.name for kernel in built.main.module.kernels)
-        kernel = next(each for each in built.main.module.kernels if each.name == self.kernel)
+        self._others = frozenset(built.main.module.called())
+        kernel = built.main.module.called()[self.kernel]
         size = sum(buffer.high - buffer.low for buffer in kernel.params if buffer.writable)
         own = family(built.main.module, self.kernel, self._others, self._values)
         flops = sum(each.flops for each in built.main.decisions if each.kernel in own)

@@ -145,13 +145,13 @@ def tasks_of(text: Frontend, recipe: Recipe) -> list[Task]:
     part = built(text, recipe).main
     core = core_of(recipe.options)
     limits = limits_of(core, stored())
-    kernels = {kernel.name: kernel for kernel in part.module.kernels}
+    kernels = part.module.called()
     found: dict[str, Task] = {}
     for decision in part.decisions:
         kernel = kernels[decision.kernel]
         key = findings.key(kernel, decision.ahead, recipe)
         if key in found:
-            names = (*found[key].names, kernel.name)
+            names = (*found[key].names, decision.kernel)
             found[key] = replace(found[key], names=names)
             continue
         choice = ways.choice(part, decision, core, recipe.options)

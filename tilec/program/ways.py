@@ -190,4 +190,4 @@ def _scheduled(kernel: Kernel) -> OwnSchedule | None:
 
 
 def _kernel(part: Part, name: str) -> Kernel:
-    return next(each for each in part.module.kernels if each.name == name)
+    return part.module.called()[name]
