@@ -105,18 +105,3 @@ def test_results_are_the_same_at_any_alignment(
     np.testing.assert_array_equal(out, x * 2 + 1)
     assert not memory[:skip].any()
     assert not memory[skip + x.size :].any()
-
-
-@pytest.mark.parametrize("shape", [(20, 70, 256), (3, 33, 256), (5, 257, 100), (9, 300, 40)])
-def test_rows_of_a_page_are_copied_together(
-    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether a page is a whole number of rows, and the rows one of pages, or not."""
-    small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
-    monkeypatch.setattr("tilec.target.core.host_core", lambda: small)
-    a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    text = "function (A[L, M, N]) -> (B) { B[j, i, k : M, L, N] = =(A[i, j, k] + 1); }"
-    function = tilec.function(text)
-    np.testing.assert_array_equal(np.asarray(function(a)), a.transpose(1, 0, 2) + 1)
-    pages = (4096 // (shape[2] * 4), "j.page" in function.compile(a).source("kernel"))
-    assert pages[1] == (shape[1] // pages[0] >= 8)

@@ -140,16 +140,3 @@ def test_the_reference_has_no_kernels() -> None:
     executable = tilec.function(MATMUL).compile(*SPECS, target="reference")
     with pytest.raises(tilec.ArgumentError, match="no kernels to explain"):
         executable.explain()
-
-
-def test_temporaries_between_kernels_are_counted() -> None:
-    text = """function (A[M, K], B[K, N], D[N, P]) -> (F) {
-      C[i, j : M, N] = +(A[i, k] * B[k, j]); F[i, j : M, P] = +(C[i, k] * D[k, j]); }"""
-    two = tilec.function(text).compile(*(Spec((640, 640)),) * 3, options=CPU)
-    found = two.explain(measure=False)
-    assert (found.temporaries, found.temporary_bytes) == (1, 640 * 640 * 4)
-    assert str(found).endswith("temporaries between kernels: 1, 1.6 MiB")
-    assert found.as_json()["temporaries"] == 1
-    one = tilec.function(MATMUL).compile(*SPECS, options=CPU).explain(measure=False)
-    assert one.temporaries == 0
-    assert "temporaries" not in str(one)

@@ -67,11 +67,6 @@ class Buffer:
     scope: Scope = Scope.GLOBAL
     writable: bool = False
 
-    @property
-    def bytes(self) -> int:
-        """Size of what may be accessed."""
-        return (self.high - self.low) * self.type.lanes * self.type.dtype.bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Const:

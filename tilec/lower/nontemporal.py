@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tilec.kernel import build
-from tilec.kernel.ir import Const, For, If, Kernel, Load, Prefetch, Stmt, Store
+from tilec.kernel.ir import Buffer, Const, For, If, Kernel, Load, Prefetch, Stmt, Store
 from tilec.lower.walk import expressions, linear_step
 from tilec.records import dataclass
 from tilec.target.core import Core
@@ -26,7 +26,7 @@ AHEAD_BYTES = 512
 """Between a store and the line that it asks for: what memory delivers while it takes to answer."""
 
 RUN_BYTES = 4096
-"""Up to this, a run asks for the next one, unless that follows where this one ends."""
+"""Up to this, a run asks for the next one, whose beginning would be late otherwise."""
 
 _TRAFFIC = 1.5
 """Lines that an ordinary copy moves for each that it has to: read, read again, written."""
@@ -56,7 +56,7 @@ class Nontemporal:
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Change the stores of a kernel."""
-        if sum(buffer.bytes for buffer in kernel.params) <= self.cache_bytes:
+        if sum(map(_bytes, kernel.params)) <= self.cache_bytes:
             return kernel
         read = {e.buffer for e in expressions(kernel.body) if isinstance(e, Load)}
         written = {b.name for b in kernel.params if b.writable and b.name not in read}
@@ -105,12 +105,17 @@ def _ahead(stmt: Store, loops: tuple[For, ...]) -> int | None:
     start, stop = loops[-1].start, loops[-1].stop
     if isinstance(start, Const) and isinstance(stop, Const):
         run = int(stop.value) - int(start.value)
-        moves = [move for loop in reversed(loops[:-1]) if (move := _moves(stmt, loop))]
-        if run * kind.dtype.bytes <= RUN_BYTES and moves and run not in moves:
-            return moves[0]
+        moves = (_moves(stmt, loop) for loop in reversed(loops[:-1]))
+        following = next((move for move in moves if move), None)
+        if run * kind.dtype.bytes <= RUN_BYTES and following is not None:
+            return following
     return AHEAD_BYTES // kind.dtype.bytes
 
 
 def _moves(stmt: Store, loop: For) -> int:
     """Elements by which a store moves from one iteration to the next; 0 where that varies."""
     return (linear_step(stmt.index, loop.var) or 0) * loop.step
+
+
+def _bytes(buffer: Buffer) -> int:
+    return (buffer.high - buffer.low) * buffer.type.dtype.bytes

@@ -13,7 +13,6 @@ from tilec.lower.buffers import register_bits
 from tilec.lower.decide import Decide, kernel_name
 from tilec.lower.narrow import Narrow
 from tilec.lower.nontemporal import Nontemporal
-from tilec.lower.pages import Pages
 from tilec.lower.plan import WIDE
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import Unit, nodes_of
@@ -126,8 +125,6 @@ def finish(
     )
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
-    if body.stores_once:
-        kernel = Pages(work.core.last_cache_bytes).apply(kernel)
     if "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)
         work.observe("vectorise", kernel)

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 import numpy as np
 
-from tilec.dtypes import DType
+from tilec.dtypes import F32, DType
 from tilec.errors import ArgumentError
 from tilec.program.function import Function, function
 from tilec.program.tensor import Operand, Tensor, apply, tensor
@@ -46,6 +46,11 @@ def constant(value: float, dtype: DType) -> Tensor:
     The same tensor each time: a program takes an array once, and finds equal calls by it.
     """
     return tensor(np.asarray(value, numpy_dtype(dtype)))
+
+
+def number(value: float, like: Tensor) -> Operand:
+    """A number of the type of a tensor; for f32 a literal, which stands in the text."""
+    return value if like.dtype == F32 else constant(value, like.dtype)
 
 
 def axis_of(op: str, axis: int, rank: int) -> int:

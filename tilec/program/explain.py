@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -95,14 +94,7 @@ def explain(
                 measured=_seconds(part.module, call, backend, recipe) if runs else None,
             )
         )
-    left = _left(part.module)
-    return Explanation(limits, tuple(reports), len(left), sum(map(_bytes, left)))
-
-
-def _left(module: Module) -> list[Buffer]:
-    """Temporaries that more than one kernel touches; others are scratch memory of one."""
-    calls = Counter(name for call in module.calls for name in dict.fromkeys(call.args))
-    return [each.buffer for each in module.temporaries if calls[each.buffer.name] > 1]
+    return Explanation(limits, tuple(reports))
 
 
 def _methods(part: Part, kernel: str, hertz: float) -> tuple[MethodReport, ...]:

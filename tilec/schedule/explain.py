@@ -197,19 +197,10 @@ class KernelReport:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All kernels of a call, and the limits they are compared with.
-
-    Attributes:
-        limits: What the machine can do.
-        kernels: The kernels in order.
-        temporaries: Values that one kernel leaves to another, in memory.
-        temporary_bytes: Their size all together.
-    """
+    """All kernels of a call, and the limits they are compared with."""
 
     limits: Limits
     kernels: tuple[KernelReport, ...]
-    temporaries: int = 0
-    temporary_bytes: int = 0
 
     def __str__(self) -> str:
         limits = self.limits
@@ -217,11 +208,7 @@ class Explanation:
         head += f" at {limits.hertz / 1e9:.2f} GHz"
         rates = (f"{each.name} {each.every / 1e9:.0f} GB/s" for each in limits.levels)
         note = "" if limits.source == CALIBRATION else "; 'tilec calibrate' would measure them"
-        lines = [", ".join([head, *rates]) + note, *map(str, self.kernels)]
-        if self.temporaries:
-            size = _size(self.temporary_bytes)
-            lines.append(f"temporaries between kernels: {self.temporaries}, {size}")
-        return "\n".join(lines)
+        return "\n".join([", ".join([head, *rates]) + note, *map(str, self.kernels)])
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -229,12 +216,7 @@ class Explanation:
             {**asdict(each), "binding": each.binding, "fraction": each.fraction}
             for each in self.kernels
         ]
-        return {
-            "limits": asdict(self.limits),
-            "kernels": kernels,
-            "temporaries": self.temporaries,
-            "temporary_bytes": self.temporary_bytes,
-        }
+        return {"limits": asdict(self.limits), "kernels": kernels}
 
 
 def rejected(

@@ -1,0 +1,215 @@
+"""ONNX files: read, and checked before anything believes them.
+
+ONNX's own checker finds cycles, names that nobody defines and attributes of wrong types. What it
+leaves open is checked here: sizes against the bytes that are there, and where external data lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from tilec.errors import ArgumentError, LimitError, UserError
+from tilec.onnx.library import library
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+
+Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[Any]]"
+
+OLDEST_OPSET: Final = 7
+_DEEPEST: Final = 32
+_MOST_ELEMENTS: Final = 1 << 40
+_PACKED_BITS: Final = 4  # the smallest ONNX type with a whole number of bits in a byte
+
+
+def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelProto, Path | None]:
+    """A checked model, and the folder in which its external data lies.
+
+    Raises:
+        UserError: the file cannot be read, or is no valid model.
+    """
+    if isinstance(source, bytes):
+        model, title, folder = _parsed("the model", source), "the model", None
+    elif isinstance(source, str | PathLike):
+        path = Path(source)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ArgumentError(f"cannot read {path}: {error.strerror}") from error
+        model, title, folder = _parsed(str(path), data), str(path), path.parent
+    else:
+        model, title, folder = source, "the model", None
+    _check(model, title)
+    return model, folder
+
+
+def _parsed(title: str, data: bytes) -> ModelProto:
+    model: ModelProto = library().ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's class of this depends on how it was built
+        raise ArgumentError(
+            f"{title} is no ONNX file, or a part of one: {error}",
+            help="a download may have stopped early",
+        ) from error
+    return model
+
+
+def _check(model: ModelProto, title: str) -> None:
+    from google.protobuf.message import DecodeError, EncodeError
+
+    if not model.HasField("graph") or not model.opset_import:
+        raise ArgumentError(f"{title} holds no graph", help="is it an ONNX file?")
+    for each in graphs(model.graph):
+        for tensor in each.initializer:
+            _check_tensor(tensor)
+    version = opset(model.opset_import)
+    newest = library("onnx.defs").onnx_opset_version()
+    if not OLDEST_OPSET <= version <= newest:
+        raise ArgumentError(
+            f"{title} is of opset {version}; those from {OLDEST_OPSET} to {newest} can be read",
+            help="onnx.version_converter makes another opset of it",
+        )
+    checker = library("onnx.checker")
+    try:
+        checker.check_model(_without_files(model))
+    except (checker.ValidationError, DecodeError, EncodeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(f"{title} is not valid: {_first_line(error)}") from error
+
+
+def _without_files(model: ModelProto) -> ModelProto:
+    """A model that the checker can look at without looking for files in the working folder."""
+    outside = [
+        each for graph in graphs(model.graph) for each in graph.initializer if uses_file(each)
+    ]
+    if not outside:
+        return model
+    onnx = library()
+    copied: ModelProto = onnx.ModelProto()
+    copied.CopyFrom(model)
+    for graph in graphs(copied.graph):
+        for each in graph.initializer:
+            if uses_file(each):
+                each.ClearField("external_data")
+                each.data_location = onnx.TensorProto.DEFAULT
+                each.dims[:] = [0]
+                each.raw_data = b""
+    return copied
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def opset(imports: Sequence[Any]) -> int:
+    """The version of the operators without a domain."""
+    versions = [each.version for each in imports if each.domain in ("", "ai.onnx")]
+    return versions[0] if versions else OLDEST_OPSET
+
+
+def graphs(graph: GraphProto, depth: int = 0) -> Iterator[GraphProto]:
+    """A graph and all inside of its nodes.
+
+    Raises:
+        LimitError: they are nested too deeply.
+    """
+    if depth > _DEEPEST:
+        raise LimitError(f"the model nests graphs more than {_DEEPEST} deep")
+    yield graph
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            yield from graphs(inner, depth + 1)
+
+
+def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Graphs among the attributes of a node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def uses_file(tensor: TensorProto) -> bool:
+    """True if the elements lie in a file of their own."""
+    return tensor.data_location == library().TensorProto.EXTERNAL
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > _MOST_ELEMENTS:
+        raise LimitError(f"the tensor {tensor.name!r} has the sizes {list(tensor.dims)}")
+
+
+def array_of(tensor: TensorProto, folder: Path | None) -> Array:
+    """The elements of a tensor.
+
+    Raises:
+        UserError: it says what is not so, or its file lies outside of the model's folder.
+    """
+    _check_tensor(tensor)
+    base = ""
+    if uses_file(tensor):
+        base = str(_folder_of(tensor, folder))
+    elif tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < prod(tensor.dims):
+        raise ArgumentError(
+            f"the tensor {tensor.name!r} of sizes {list(tensor.dims)} has "
+            f"{len(tensor.raw_data)} bytes"
+        )
+    try:
+        return np.ascontiguousarray(library("onnx.numpy_helper").to_array(tensor, base)).reshape(
+            tuple(tensor.dims)
+        )
+    except UserError:
+        raise
+    except Exception as error:  # whatever a wrong file makes the decoder meet
+        raise ArgumentError(
+            f"the tensor {tensor.name!r} cannot be read: {_first_line(error)}"
+        ) from error
+
+
+def _folder_of(tensor: TensorProto, folder: Path | None) -> Path:
+    """Where a tensor's file lies."""
+    if folder is None:
+        raise ArgumentError(
+            f"the tensor {tensor.name!r} is in a file beside the model's, but the model came as "
+            "bytes",
+            help="load it by its path",
+        )
+    where = {each.key: each.value for each in tensor.external_data}
+    location = where.get("location", "")
+    path = (folder / location).resolve()
+    if not location or not path.is_relative_to(folder.resolve()):
+        raise ArgumentError(
+            f"the tensor {tensor.name!r} is in {location!r}, which is not in the model's folder"
+        )
+    if not path.is_file():
+        raise ArgumentError(f"the tensor {tensor.name!r} is in {location!r}, which is missing")
+    return folder
+
+
+def attribute_value(attribute: AttributeProto) -> object:
+    """What an attribute holds.
+
+    Raises:
+        ArgumentError: it holds nothing, or refers to an attribute that nobody gave.
+    """
+    if attribute.ref_attr_name:
+        raise ArgumentError(
+            f"the attribute {attribute.name} refers to {attribute.ref_attr_name!r}, which is not "
+            "given"
+        )
+    try:
+        return library("onnx.helper").get_attribute_value(attribute)
+    except ValueError as error:
+        raise ArgumentError(f"the attribute {attribute.name} holds nothing") from error
+
+
+def functions_of(model: ModelProto) -> dict[tuple[str, str], FunctionProto]:
+    """The model's own functions, by domain and name."""
+    return {(each.domain, each.name): each for each in model.functions}

@@ -1,0 +1,1 @@
+"""Translators of ONNX operators, by area."""

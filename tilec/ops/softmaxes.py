@@ -1,0 +1,63 @@
+"""Softmax and its relatives along any axis."""
+
+from __future__ import annotations
+
+from tilec.ops.texts import axis_of, listed, number, numbered, single, text
+from tilec.program.boundary import public
+from tilec.program.tensor import Operand, Tensor, tensor
+
+
+@public
+def softmax(x: Operand, axis: int = -1) -> Tensor:
+    """``e / e.sum(axis, keepdims=True)`` with ``e = np.exp(x - x.max(axis, keepdims=True))``.
+
+    Raises:
+        ArgumentError: there is no such axis.
+    """
+    return _along("softmax", x, axis, "E = exp(X - M); {sum} = +(E[{at}]); Y = E / S;")
+
+
+@public
+def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+    """``np.log(softmax(x, axis))``, without underflow.
+
+    Raises:
+        ArgumentError: there is no such axis.
+    """
+    return _along("log_softmax", x, axis, "D = X - M; {sum} = +(exp(D[{at}])); Y = D - log(S);")
+
+
+@public
+def hardmax(x: Operand, axis: int = -1) -> Tensor:
+    """1 at the first of the largest elements along an axis, 0 elsewhere.
+
+    Raises:
+        ArgumentError: there is no such axis.
+    """
+    return _along(
+        "hardmax",
+        x,
+        axis,
+        "I = index(X, {axis}); {sum} = <(X[{at}] == M[{kept}] ? I[{at}] : N{axis}); "
+        "Y = I == S ? U : Z;",
+        1.0,
+        0.0,
+    )
+
+
+def _along(op: str, x: Operand, axis: int, body: str, *numbers: float) -> Tensor:
+    """A function of the largest element M along an axis, which stays with size 1, and of numbers
+    U and Z.
+    """
+    x = tensor(x)
+    at = axis_of(op, axis, x.ndim)
+    sizes, places = numbered("N", x.ndim), numbered("i", x.ndim)
+    kept, ones = list(places), list(sizes)
+    kept[at], ones[at] = "0", "1"
+    result = f"[{listed(kept)} : {listed(ones)}]"
+    filled = body.format(sum=f"S{result}", at=listed(places), kept=listed(kept), axis=at)
+    called = text(
+        f"function {op}_{x.ndim}_{at}(X[{listed(sizes)}]{', U, Z' * bool(numbers)}) -> (Y) {{ "
+        f"M{result} = >(X[{listed(places)}]); {filled} }}"
+    )
+    return single(called, x, *(number(each, x) for each in numbers))
