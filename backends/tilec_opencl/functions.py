@@ -263,8 +263,6 @@ class FunctionWriter:
         self._line("}")
 
     def _for(self, loop: For, values: Mapping[str, Value]) -> None:
-        if loop.kind is LoopKind.VECTOR:
-            raise InternalError(f"{self.name}: the loop {loop.var} was not vectorised")
         names = self._names(values)
         start, stop = names.position(loop.start), names.position(loop.stop)
         if start.known is not None and stop.known is not None:

@@ -15,7 +15,7 @@ from tilec.dtypes import BF16, BOOL, F16, F32, F64, I64, U32, U64, DType
 from tilec.errors import InternalError
 from tilec.kernel.ir import VType
 from tilec.records import dataclass
-from tilec_opencl.spelling import LANES, Dialect
+from tilec_opencl.spelling import LANES, OPENCL, Dialect
 
 # $T is the type of the operands, $U the unsigned type in which it wraps, $F and $R the name.
 _FLOAT: Final[Mapping[str, str]] = {
@@ -73,6 +73,29 @@ _TO_BF16: Final = """$US $F(float f) {
   $UI x = $AU(f);
   return f != f ? ($US)((x >> 16) | 0x40u) : ($US)((x + 0x7fffu + ((x >> 16) & 1u)) >> 16);
 }"""
+# The same for $N components at once, without branches: as many times as fast to compile and to run.
+_VECTORS: Final[Mapping[str, str]] = {
+    "tilec_f16_to_f32": """float$N $F(ushort$N h) {
+  uint$N w = convert_uint$N(h), a = (w & 0x7fffu) << 13, e = w & 0x7c00u;
+  uint$N large = a + select((uint$N)0x38000000u, (uint$N)0x70000000u, e == 0x7c00u);
+  // Below 2^-14: the fraction added to that and what was added taken away, both exactly.
+  uint$N small = as_uint$N(as_float$N(a + 0x38800000u) - 6.103515625e-5f);
+  return as_float$N(select(large, small, e == 0u) | ((w & 0x8000u) << 16));
+}""",
+    "tilec_f32_to_f16": """ushort$N $F(float$N f) {
+  uint$N x = as_uint$N(f), a = x & 0x7fffffffu;
+  uint$N r = (a - 0x38000000u + 0x0fffu + ((a >> 13) & 1u)) >> 13;
+  r = select(r, as_uint$N(as_float$N(a) + 0.5f) - 0x3f000000u, a < 0x38800000u);
+  r = select(r, (uint$N)0x7c00u, a >= 0x47800000u);
+  r = select(r, (uint$N)0x7e00u, a > 0x7f800000u);
+  return convert_ushort$N(((x >> 16) & 0x8000u) | r);
+}""",
+    "tilec_bf16_to_f32": "float$N $F(ushort$N h) { return as_float$N(convert_uint$N(h) << 16); }",
+    "tilec_f32_to_bf16": """ushort$N $F(float$N f) {
+  uint$N x = as_uint$N(f), r = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16;
+  return convert_ushort$N(select(r, (x >> 16) | 0x40u, (x & 0x7fffffffu) > 0x7f800000u));
+}""",
+}
 # To odd where f32 cannot hold a value: rounding again to f16 or bf16 is not misled then (Boldo and
 # Melquiond 2008, emulation of a FMA and correctly rounded sums).
 _TO_ODD: Final = """float $F(double d) {
@@ -137,6 +160,9 @@ class Helpers:
         wide = f"{name}_x{lanes}"
         if wide in self.texts:
             return wide
+        if name in _VECTORS and self.dialect is OPENCL:
+            text = Template(_VECTORS[name]).substitute(F=wide, N=lanes)
+            return self.add(wide, text)
         letters = "abc"[: len(args)]
         params = ", ".join(
             f"{self.dialect.register(kind)} {letter}"

@@ -1,5 +1,8 @@
-"""Tests that say ``EVERY_TARGET`` run on every target that is found here: always, or on request
-(``pytest --every-target``) where drivers take minutes to compile them.
+"""Tests marked ``every_target`` run on LLVM and on each OpenCL device that is found here.
+
+Drivers take a quarter of a second or more for a kernel, so that vectors of other than 1 or 16
+lanes, which are pieces of 16 or one driver's business, run on devices only on request
+(``pytest --every-target``). Everything else runs always.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ import pytest
 
 from tests.llvm.harness import Current
 from tilec.errors import TargetError
+
+LANES = (1, 16)
+"""Lanes of the vectors that devices are always tested with."""
 
 
 @cache
@@ -32,8 +38,24 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a file on each target, if it asks for that."""
-    when = getattr(metafunc.function, "__globals__", {}).get("EVERY_TARGET")
-    if when is not None:
-        every = when == "always" or metafunc.config.getoption("--every-target")
-        metafunc.parametrize("target", targets() if every else targets()[:1], indirect=True)
+    """Run a test on each target, if it is marked, and not as one of the code that LLVM makes."""
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "every_target" in marks and "llvm_code" not in marks:
+        metafunc.parametrize("target", targets(), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs on request."""
+    if config.getoption("--every-target"):
+        return
+    left = [item for item in items if isinstance(item, pytest.Function) and _waits(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _waits(item: pytest.Function) -> bool:
+    call = getattr(item, "callspec", None)
+    if call is None or call.params.get("target", "llvm") == "llvm":
+        return False
+    return call.params.get("lanes", 1) not in LANES

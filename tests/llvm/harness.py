@@ -29,7 +29,7 @@ from tilec.kernel.ir import (
 from tilec.kernel.verify import verify
 from tilec.lower.narrow import Narrow
 from tilec.options import Options
-from tilec.runtime.backend import find_backend
+from tilec.runtime.backend import Runner, find_backend
 
 Array = NDArray[Any]
 OPTIONS = Options(debug=True)
@@ -65,8 +65,8 @@ def module_of(
     return Module("module", tuple(inputs), tuple(outputs), (), (), 0, (kernel,), (call,))
 
 
-def run(module: Module, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
-    """Verify, compile, load and run a module on arrays that begin at their first element."""
+def loaded(module: Module) -> Runner:
+    """A module, verified, compiled and loaded."""
     verify(module)
     options = replace(OPTIONS, target=Current.target)
     backend = find_backend(options.target)
@@ -76,8 +76,12 @@ def run(module: Module, inputs: Sequence[Array], outputs: Sequence[Array]) -> No
         module = replace(module, kernels=kernels)
         verify(module)
     code = backend.compile(module, options)
-    runner = backend.load(code, module.name, module.workspace_bytes)
-    runner.run([a.ctypes.data for a in inputs], [a.ctypes.data for a in outputs])
+    return backend.load(code, module.name, module.workspace_bytes)
+
+
+def run(module: Module, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+    """Run a module on arrays that begin at their first element."""
+    loaded(module).run([a.ctypes.data for a in inputs], [a.ctypes.data for a in outputs])
 
 
 def input_buffer(name: str, dtype: DType, high: int, low: int = 0) -> Buffer:

@@ -19,7 +19,7 @@ from tilec_llvm import backend
 from tilec_llvm.target import compiler, host
 from tilec_llvm.writer import Abilities
 
-EVERY_TARGET = "on request"
+pytestmark = pytest.mark.every_target
 
 FLOATS = (F16, BF16, F32, F64)
 INTEGERS = tuple(dtype for dtype in ALL if dtype.is_integer)
@@ -161,6 +161,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(compiler(host()), "abilities", Abilities(half=False))
 
 
+@pytest.mark.llvm_code
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("lanes", [1, 16])
 def test_every_f16_widens_exactly(lanes: int) -> None:
@@ -169,6 +170,7 @@ def test_every_f16_widens_exactly(lanes: int) -> None:
     assert same(got, values.astype(np.float32))
 
 
+@pytest.mark.llvm_code
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("lanes", [1, 16])
 @pytest.mark.parametrize("wide", [F32, F64], ids=str)
@@ -218,6 +220,7 @@ def test_f64_to_f32(lanes: int) -> None:
         assert same(got, values.astype(np.float32))
 
 
+@pytest.mark.llvm_code
 @pytest.mark.parametrize("cpu", ["x86-64", "haswell", "skylake-avx512", "armv8-a"])
 def test_no_conversion_calls_a_library(cpu: str) -> None:
     # A kernel for each source: the time to compile one grows faster than its length.

@@ -57,6 +57,8 @@ from tilec.runtime.backend import Backend
 from tilec_llvm import backend
 from tilec_llvm.emit import INLINE_CONSTANT_BYTES, STACK_BYTES
 
+pytestmark = pytest.mark.every_target
+
 F = VType(F32)
 INT = VType(I32)
 ZERO = build.const(0)
@@ -239,6 +241,7 @@ def test_modules_of_several_kernels(size: int) -> None:
     assert np.array_equal(z, y + c)
 
 
+@pytest.mark.llvm_code
 def test_concurrent_calls_have_their_own_workspace() -> None:
     size = 4096
     module = chain(size)
@@ -262,6 +265,7 @@ def test_concurrent_calls_have_their_own_workspace() -> None:
     assert not wrong
 
 
+@pytest.mark.llvm_code
 def test_the_same_module_gives_the_same_bytes() -> None:
     module = chain(5000)
     assert backend.compile(module, OPTIONS) == backend.compile(module, OPTIONS)
@@ -269,6 +273,7 @@ def test_the_same_module_gives_the_same_bytes() -> None:
         assert backend.text(module, stage, OPTIONS) == backend.text(module, stage, OPTIONS)
 
 
+@pytest.mark.llvm_code
 def test_other_processes_give_the_same_bytes() -> None:
     """The order of hashes differs from process to process."""
     wanted = sha256(backend.compile(gemm_tile(3, 2, 8), OPTIONS)).hexdigest()
@@ -284,6 +289,7 @@ def test_other_processes_give_the_same_bytes() -> None:
     assert done.stdout.strip() == wanted
 
 
+@pytest.mark.llvm_code
 def test_headers_are_printed_as_comments() -> None:
     module = chain(10)
     assert "; first: o = l + r\n" in backend.text(module, "llvm", OPTIONS)
@@ -318,6 +324,7 @@ def called(assembly: str) -> set[str]:
     return {name for name in found if not name.strip('"').startswith("tilec.")}
 
 
+@pytest.mark.llvm_code
 @pytest.mark.parametrize("lanes", [1, 16])
 @pytest.mark.parametrize("dtype", ALL, ids=str)
 def test_no_operation_needs_a_library(dtype: DType, lanes: int) -> None:
@@ -326,6 +333,7 @@ def test_no_operation_needs_a_library(dtype: DType, lanes: int) -> None:
     assert called(backend.text(module, "asm", OPTIONS)) <= {"kernel"}
 
 
+@pytest.mark.llvm_code
 @pytest.mark.parametrize("cpu", ["haswell", "znver4", "neoverse-n1", "apple-m1"])
 def test_other_processors_need_no_library_either(cpu: str) -> None:
     for dtype in (F32, INT.dtype):
@@ -333,6 +341,7 @@ def test_other_processors_need_no_library_either(cpu: str) -> None:
         assert called(assembly) <= {"kernel"}
 
 
+@pytest.mark.llvm_code
 def test_old_processors_call_the_c_library_where_they_must() -> None:
     """Before Haswell and Piledriver there is no fused multiplication; results are the same."""
     module = every_operation(F32, 4)
@@ -349,6 +358,7 @@ def test_old_processors_call_the_c_library_where_they_must() -> None:
     assert abs(by_name["out.exp"] - np.exp(2.5)) < 1e-5
 
 
+@pytest.mark.llvm_code
 def test_vectors_of_512_bits_are_used_where_there_are_any() -> None:
     module = module_of(
         [Store("out", ZERO, Apply("add", (Load("a", ZERO, VType(F32, 16)),) * 2, VType(F32, 16)))],
@@ -360,17 +370,20 @@ def test_vectors_of_512_bits_are_used_where_there_are_any() -> None:
     assert re.search(r"\bv\d+\.4s\b|\bq\d+\b", backend.text(module, "asm", Options(cpu="apple-m1")))
 
 
+@pytest.mark.llvm_code
 def test_an_unknown_processor() -> None:
     with pytest.raises(TargetError, match="knows no CPU 'pentium9000'") as caught:
         backend.compile(chain(3), Options(cpu="pentium9000"))
     assert "znver4" in str(caught.value)
 
 
+@pytest.mark.llvm_code
 def test_an_unknown_stage() -> None:
     with pytest.raises(TargetError, match="no stage 'opencl'"):
         backend.text(chain(3), "opencl", OPTIONS)
 
 
+@pytest.mark.llvm_code
 def test_code_that_is_not_ours() -> None:
     with pytest.raises(InternalError, match="cut off"):
         backend.load(b"xy", "m", 0)
@@ -378,6 +391,7 @@ def test_code_that_is_not_ours() -> None:
         backend.load(bytes(100), "m", 0)
 
 
+@pytest.mark.llvm_code
 def test_the_backend_has_the_interface() -> None:
     assert isinstance(backend, Backend)
     line = backend.fingerprint(OPTIONS)
@@ -410,6 +424,7 @@ def gemm_tile(rows: int, columns: int, depth: int) -> Module:
     return module_of(body, inputs, [output_buffer("c", F32, rows * width)], (acc,))
 
 
+@pytest.mark.llvm_code
 def test_a_register_tile_stays_in_registers() -> None:
     """14 x 32: 28 accumulators, 28 FMAs in the loop, no stack, no branch but the loop's own."""
     module = gemm_tile(14, 2, 64)
@@ -427,6 +442,7 @@ def test_a_register_tile_stays_in_registers() -> None:
     assert len(re.findall(r"\tvbroadcastss|\tvmovups", body)) <= 16
 
 
+@pytest.mark.llvm_code
 def test_what_a_loop_does_not_change_is_computed_before_it() -> None:
     value = Apply("sqrt", (Load("a", i, F),), F)
     row = loop("j", 0, 100, Store("out", build.add(build.mul(i, build.const(100)), j), value))

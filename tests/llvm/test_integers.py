@@ -12,7 +12,7 @@ from tests.llvm.harness import elementwise, numpy_dtype, on_first, typed, with_c
 from tilec.dtypes import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, DType, integer_range
 from tilec.kernel.ir import Apply, Expr, VType
 
-EVERY_TARGET = "always"
+pytestmark = pytest.mark.every_target
 
 INTEGERS = (I8, I16, I32, I64, U8, U16, U32, U64)
 

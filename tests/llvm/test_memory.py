@@ -21,7 +21,7 @@ from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, DType
 from tilec.kernel import build
 from tilec.kernel.ir import Apply, Buffer, Const, Expr, For, Load, Ramp, Splat, Stmt, Store, VType
 
-EVERY_TARGET = "always"
+pytestmark = pytest.mark.every_target
 
 DTYPES = (F32, F64, F16, BF16, I8, I64, BOOL)
 STRIDES = (0, 1, -1, 2, -2, 3, 4, -4, 5, -7, 100)

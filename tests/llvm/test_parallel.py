@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.llvm.harness import OPTIONS, input_buffer, module_of, output_buffer
+from tests.llvm.harness import OPTIONS, input_buffer, loaded, module_of, output_buffer
 from tilec.dtypes import BOOL, F32, I64, DType
 from tilec.errors import InternalError
 from tilec.kernel import build
@@ -36,9 +36,9 @@ from tilec.kernel.ir import (
     Var,
     VType,
 )
-from tilec.kernel.verify import verify
-from tilec.runtime.backend import Runner
 from tilec_llvm import backend
+
+pytestmark = pytest.mark.every_target
 
 Array = NDArray[Any]
 FLOAT, LONG = VType(F32), VType(I64)
@@ -63,11 +63,6 @@ def _index(value: int | Expr) -> Expr:
 def scratch(name: str, high: int, dtype: DType = F32, lanes: int = 1) -> Buffer:
     scope = Scope.CACHE if lanes == 1 else Scope.REGISTER
     return Buffer(name, VType(dtype, lanes), high, scope=scope, writable=True)
-
-
-def loaded(module: Module) -> Runner:
-    verify(module)
-    return backend.load(backend.compile(module, OPTIONS), module.name, module.workspace_bytes)
 
 
 def check(module: Module, inputs: Sequence[Array], wanted: Array) -> None:
@@ -281,6 +276,7 @@ def test_callers_side_by_side() -> None:
     assert wrong == []
 
 
+@pytest.mark.llvm_code
 def test_code_is_the_same_and_holds_no_address() -> None:
     module = one_kernel([parallel("i", ROWS, [Store("b", EACH, Load("a", EACH, FLOAT))])])
     assert backend.compile(module, OPTIONS) == backend.compile(module, OPTIONS)
