@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +169,85 @@ def test_a_first_schedule_that_crashes_is_an_error() -> None:
     tuner = Tuner(function.parts.text, function.recipe(*SPECS), 5.0, launch=launch)
     with pytest.raises(tilec.TargetError, match="main_C cannot be run in a child process"):
         tuner.run()
+
+
+def test_a_kernel_that_cannot_be_timed_stays_and_others_are_tuned(store: Tunings) -> None:
+    text = """function (A[M, K], B[K, N]) -> (C, E) {
+        C[i, j : M, N] = +(A[i, k] * B[k, j]);
+        E[j, i : N, M] = +(C[i, l] * B[l, j]);
+    }"""
+    launch = (
+        FAULT.replace("{fault}", "0")
+        .replace('"i=3 " in schedule', 'self.kernel == "main_C"')
+        .replace("        0\n", "        import os; os._exit(3)\n")
+    )
+    function = tilec.function(text)
+    recipe = function.recipe(tilec.Spec((40, 64)), tilec.Spec((64, 64)))
+    found = Tuner(function.parts.text, recipe, 1.5, launch=launch).run()
+    assert [each.kernels for each in found.kernels] == [("main_E",)]
+    assert found.skipped == (("main_C", "its process ended with status 3"),)
+    assert "main_C: left as it is; its process ended" in str(found)
+    assert found.as_json()["skipped"][0]["kernel"] == "main_C"
+    assert len(store.findings()) == 1
+
+
+def test_an_interrupt_keeps_what_was_found(store: Tunings) -> None:
+    interrupts = 0
+
+    def impatient(kernel: str, tried: int, share: float, used: float) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tilec.tune(tilec.function(MATMUL), *SPECS, budget=60, progress=impatient)
+    (row,) = store.findings()
+    assert row.seconds <= row.first_seconds
+
+
+def test_a_store_that_cannot_be_written_is_told_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TILEC_CACHE", str(tmp_path / "file" / "cache"))
+    told: list[int] = []
+
+    def tell(kernel: str, tried: int, share: float, used: float) -> None:
+        told.append(len(caught))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = tilec.tune(tilec.function(MATMUL), *SPECS, budget=0.2, progress=tell)
+    assert not found.kept
+    assert told[0] >= 1
+    assert sum("what was found is not kept" in str(each.message) for each in caught) == 1
+
+
+BROKEN_PIPE = """
+import os, signal, sys, time
+sys.path[:] = {path!r}
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as the command line does
+import tilec
+from tilec.program.trials import Trials
+from tilec.schedule.values import parse_kernel
+recipe = tilec.function({text!r}).recipe(tilec.Spec((40, 96)), tilec.Spec((96, 64)))
+bench = Trials(recipe, "main_C", deadline=time.monotonic() + 60)
+first, other = (parse_kernel(f"tile i={{n}} j=2x4, pack j") for n in (4, 2))
+assert bench.admit(first) is not None
+os.kill(bench._child._process.pid, signal.SIGKILL)
+time.sleep(0.2)
+assert bench.admit(other) is None
+assert bench.compare([first], 1)[0]
+bench.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="this platform has no such signal")
+def test_a_child_that_is_gone_does_not_end_the_command() -> None:
+    program = BROKEN_PIPE.format(path=sys.path, text=MATMUL)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_packed_constants_and_several_kernels_and_strides() -> None:

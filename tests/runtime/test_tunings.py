@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
@@ -82,6 +83,32 @@ def test_text_that_is_none(old: str | None, new: str, why: str) -> None:
 
 
 @posix
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kernel", ""),
+        ("kernel", "\nC[i]"),
+        ("schedule", "tile\x1b[2J"),
+        ("key", "\ud800"),
+        ("title", "a\rb"),
+        ("seconds", 10**400),
+        ("seconds", True),
+    ],
+)
+def test_what_could_not_be_stored_or_shown_is_not_taken(field: str, value: object) -> None:
+    facts = json.loads(to_text([ONE]))
+    facts["findings"][0][field] = value
+    with pytest.raises(CacheError, match=f"'{field}' of finding 0"):
+        from_text(json.dumps(facts))
+
+
+def test_whole_seconds_are_numbers_too() -> None:
+    facts = json.loads(to_text([ONE]))
+    facts["findings"][0]["seconds"] = 1
+    (found,) = from_text(json.dumps(facts))
+    assert found == replace(ONE, seconds=1.0)
+
+
 def test_it_is_private(store: Tunings) -> None:
     store.put([ONE])
     assert store.folder.stat().st_mode & 0o777 == 0o700

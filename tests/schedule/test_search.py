@@ -158,3 +158,44 @@ def test_it_is_deterministic() -> None:
     first, second = FakeBench(valley, noise=0.2), FakeBench(valley, noise=0.2)
     assert Search(Line(), first, FIRST).run() == Search(Line(), second, FIRST).run()
     assert first.admitted == second.admitted
+
+
+def test_an_interrupt_keeps_the_best_so_far() -> None:
+    def impatient(tried: int, share: float) -> None:
+        if share < 0.9:
+            raise KeyboardInterrupt
+
+    found = Search(Line(), FakeBench(valley), FIRST, progress=impatient).run()
+    assert found is not None
+    assert found.reason == "it was interrupted"
+    assert found.plan != FIRST
+    assert found.seconds < 0.9 * found.first_seconds
+
+
+def test_what_was_found_before_is_not_lost_for_want_of_time() -> None:
+    earlier = replace(FIRST, rows=16)
+    found = Search(Line(), FakeBench(valley, left=0.001), FIRST, known=(earlier,)).run()
+    assert found is not None
+    assert found.plan == earlier
+    lost = Search(Line(), FakeBench(valley), FIRST, known=(replace(FIRST, rows=30),)).run()
+    assert lost is not None
+    assert lost.plan == replace(FIRST, rows=17)
+
+
+def test_long_kernels_are_timed_less_often() -> None:
+    bench = FakeBench(lambda plan: 30.0, left=60.0)
+    found = Search(Line(), bench, FIRST).run()
+    assert found is not None
+    assert found.plan == FIRST
+    assert bench.admitted == [FIRST]
+    assert bench.left > -10.0
+
+
+def test_it_goes_around_what_was_almost_the_best() -> None:
+    """From 6 rows the way to 8 leads over 7, which is a little slower than 6."""
+    times = {4: 1.0, 5: 0.9, 6: 0.8, 7: 0.82, 8: 0.7}
+    bench = FakeBench(lambda plan: 0.001 * times.get(plan.rows, 2.0))
+    found = Search(Line(), bench, FIRST).run()
+    assert found is not None
+    assert found.plan == replace(FIRST, rows=8)
+    assert len(bench.admitted) < 12

@@ -7,7 +7,15 @@ import pytest
 import tilec
 from tilec.program.tuner import Task, tasks_of
 from tilec.schedule.space import Choices, Streams, Tiles
-from tilec.schedule.values import KernelSchedule, Loops, Schedule, Streamed, Tiled
+from tilec.schedule.values import (
+    KernelSchedule,
+    Loops,
+    Schedule,
+    Streamed,
+    Tiled,
+    parse_kernel,
+)
+from tilec.target.core import Core
 
 MATMUL = "C[i, j : M, N] = +(A[i, k] * B[k, j])"
 
@@ -63,6 +71,23 @@ def test_near_tiles_change_every_part() -> None:
         isinstance(plan, Tiled) and plan.row_block != packed.row_block
         for plan in found.space.near(packed)
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("tile i=6 j=4x16, pack j, panel block 21", "tile i=6 j=4x16, pack j"),
+        ("tile i=6 j=4x16, pack j", "tile i=6 j=4x16, pack j, reduce block 64"),
+        ("tile i=6 j=4x16, pack j, 2 tasks over i", "tile j=14 i=2x16, 2 tasks over i"),
+    ],
+)
+def test_steps_that_a_search_missed(before: str, after: str) -> None:
+    """Without them the tuner ended at .82 to .86 of an exhaustive search's speed."""
+    text = "C[i, j : M, N] = +(A[k, i] * B[j, k])"
+    found = task(text, (256, 384), (320, 256))
+    assert isinstance(found.space, Tiles)
+    space = Tiles(found.space.problem, Core(), ahead=False, workspace_bytes=1 << 25)
+    assert parse_kernel(after) in space.near(parse_kernel(before))
 
 
 def test_near_streams_change_every_part() -> None:

@@ -46,7 +46,8 @@ def command(
 
     Starts from what the cost model chose, tries what the model ranked next and what lies near
     the best, in a child process, and keeps what is faster beyond doubt for later compilations
-    on this machine. Let nothing else run meanwhile.
+    on this machine. Let nothing else run meanwhile. An interrupt (Ctrl-C) keeps what was found
+    until then.
 
     \b
     Examples:
@@ -63,15 +64,19 @@ def command(
             if show is not None:
                 show(f"{kernel}: {tried} tried, {1 / share:.2f} x as fast", used, 1.0)
 
-        found = tilec.tune(
-            function,
-            *inputs,
-            budget=budget,
-            seed=seed,
-            options=options,
-            keep=not no_keep,
-            progress=tell,
-        )
+        try:
+            found = tilec.tune(
+                function,
+                *inputs,
+                budget=budget,
+                seed=seed,
+                options=options,
+                keep=not no_keep,
+                progress=tell,
+            )
+        except KeyboardInterrupt:
+            note("interrupted; see 'tilec tunings list' for what was found until then")
+            raise
     if as_json:
         click.echo(json.dumps({"version": __version__, **found.as_json()}, indent=2))
         return

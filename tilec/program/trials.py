@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, Any, Final, cast
@@ -154,9 +154,9 @@ class Trials:
 
     def _load(self, plan: KernelSchedule) -> float | None:
         self._numbers += 1
-        limit = self.patience
-        if plan != self._first:  # without which there is nothing to compare with
-            limit = min(limit, max(_LEAST_SECONDS, self.seconds_left()))
+        limit, left = self.patience, self.seconds_left()
+        # Without the first one there is nothing to compare with.
+        limit = max(limit, left) if plan == self._first else min(limit, max(_LEAST_SECONDS, left))
         try:
             answer = self._ask("admit", self._numbers, str(plan), limit=limit)
         except TargetError as error:
@@ -197,7 +197,11 @@ class Trials:
                 },
                 _START_SECONDS,
             )
-        return self._child.ask({"do": do, "with": values}, limit)
+        try:
+            return self._child.ask({"do": do, "with": values}, limit)
+        except KeyboardInterrupt:
+            self._end()  # its answer would be taken for that to the next question
+            raise
 
 
 class _Child:
@@ -211,6 +215,7 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                start_new_session=True,  # who interrupts this process does not mean the child
             )
         except OSError as error:
             raise ChildLostError(f"no process can be started: {error.strerror}") from error
@@ -224,8 +229,9 @@ class _Child:
         stdin = self._process.stdin
         assert stdin is not None
         try:
-            stdin.write(json.dumps({**command, "limit": limit + _LEAST_SECONDS}) + "\n")
-            stdin.flush()
+            with _no_broken_pipes():
+                stdin.write(json.dumps({**command, "limit": limit + _LEAST_SECONDS}) + "\n")
+                stdin.flush()
             line = self._answers.get(timeout=limit)
         except Empty:
             raise ChildLostError(f"it took longer than {limit:.0f} s") from None
@@ -248,7 +254,8 @@ class _Child:
         self._thread.join()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with suppress(OSError):  # what was not yet written has no reader any more
+                # What was not yet written has no reader any more.
+                with suppress(OSError), _no_broken_pipes():
                     stream.close()
 
     def _listen(self, stdout: IO[str]) -> None:
@@ -264,3 +271,19 @@ class _Child:
             return f"its process was ended by {signal.Signals(-code).name}"
         except ValueError:
             return f"its process was ended by signal {-code}"
+
+
+@contextmanager
+def _no_broken_pipes() -> Generator[None, None, None]:
+    """Writing to a child that is gone is an error and no signal, which would end this process."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        yield
+    finally:
+        if signal.SIGPIPE not in before:
+            if signal.SIGPIPE in signal.sigpending():
+                signal.sigwait({signal.SIGPIPE})
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

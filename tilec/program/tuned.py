@@ -65,15 +65,18 @@ class Tuning:
         schedule: The best schedule of every kernel.
         kept: Whether the findings are in the store, where compilations find them.
         seconds: How long it took.
+        skipped: Kernels that could not be timed and stay as they are, each with the reason.
     """
 
     kernels: tuple[TunedKernel, ...]
     schedule: Schedule
     kept: bool
     seconds: float
+    skipped: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.kernels)) or "no kernel has a choice"
+        left = [f"{name}: left as it is; {why}" for name, why in self.skipped]
+        return "\n".join([*map(str, self.kernels), *left]) or "no kernel has a choice"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -83,4 +86,5 @@ class Tuning:
             "schedule": self.schedule.as_json(),
             "kept": self.kept,
             "seconds": self.seconds,
+            "skipped": [{"kernel": name, "reason": why} for name, why in self.skipped],
         }

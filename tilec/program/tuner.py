@@ -19,7 +19,7 @@ from tilec.records import dataclass
 from tilec.runtime.calibrations import stored
 from tilec.runtime.tunings import Finding, tunings
 from tilec.schedule.explain import limits_of, speed_of_light
-from tilec.schedule.search import Found, Search
+from tilec.schedule.search import INTERRUPTED, Found, Search
 from tilec.schedule.space import Space
 from tilec.schedule.values import KernelSchedule, Rewritten, Schedule
 from tilec.target.calibration import machine_title
@@ -83,21 +83,34 @@ class Tuner:
         machine = findings.machine(recipe.options)
         kernels: list[TunedKernel] = []
         best: dict[str, KernelSchedule] = {}
+        if store is not None and tasks:
+            store.put([])  # what cannot be written warns before the search, not after it
         kept = store is not None and bool(tasks)
+        skipped: list[tuple[str, str]] = []
         while tasks:
             task = tasks.pop(0)
             # Each of the kernels that are left has an equal part of what is left.
             left = max(0.0, self.seconds - (self.clock() - started)) / (len(tasks) + 1)
             known = {} if store is None else store.schedules(machine, [task.key])
             found, refused = self._tune(task, recipe, started, left, known.get(task.key))
+            if found is None:
+                why = refused.get(task.first, "it broke while it was measured")
+                skipped += [(name, why) for name in task.names]
+                continue
             kernels.append(_told(task, found, refused))
             best.update((name, found.plan) for name in task.names)
             if store is not None:
                 # Now, not at the end: whoever interrupts the next search keeps this one's result.
                 kept = store.put([_finding(task, found, machine)]) and kept
+            if found.reason == INTERRUPTED:
+                raise KeyboardInterrupt
             if _is_other(found.plan, task.first):
                 tasks += self._made(recipe, Schedule.of(best), tasks)
-        return Tuning(tuple(kernels), Schedule.of(best), kept, self.clock() - started)
+        if skipped and not kernels:
+            name, why = skipped[0]
+            raise TargetError(f"the kernel {name} cannot be run in a child process: {why}")
+        took = self.clock() - started
+        return Tuning(tuple(kernels), Schedule.of(best), kept, took, tuple(skipped))
 
     def _made(self, recipe: Recipe, best: Schedule, tasks: Sequence[Task]) -> list[Task]:
         """Kernels that are there with the best schedules so far, and were not before."""
@@ -107,8 +120,8 @@ class Tuner:
 
     def _tune(
         self, task: Task, recipe: Recipe, started: float, left: float, known: str | None
-    ) -> tuple[Found, dict[KernelSchedule, str]]:
-        """The outcome for one kernel, and the schedules that were refused."""
+    ) -> tuple[Found | None, dict[KernelSchedule, str]]:
+        """The outcome for one kernel, if it can be run, and the schedules that were refused."""
         name, deadline = task.names[0], self.clock() + left
         recipe = replace(recipe, schedule=task.schedule if len(task.schedule) else None)
 
@@ -131,8 +144,7 @@ class Tuner:
             search = Search(space, bench, task.first, task.light_seconds, tell, known_too)
             found = search.run()
             if found is None:
-                why = bench.refused.get(task.first, "it broke while it was measured")
-                raise TargetError(f"the kernel {name} cannot be run in a child process: {why}")
+                return None, bench.refused
             found = _confirmed(found, task, bench)
         finally:
             bench.close()

@@ -48,7 +48,8 @@ def tune(
 
     Raises:
         ArgumentError: the budget cannot be read, or the target has no schedules.
-        TargetError: the cost model's choice cannot be run in a child process.
+        TargetError: no kernel can be run in a child process.
+        KeyboardInterrupt: someone does not want to wait; what was found until then is kept.
         UserError: the arguments do not fit.
     """
     from tilec.program.tuner import Tuner  # loads the compiler

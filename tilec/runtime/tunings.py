@@ -291,14 +291,24 @@ def from_text(text: str) -> tuple[Finding, ...]:
     return tuple(_finding(at, row) for at, row in enumerate(cast("list[object]", rows)))
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a text can be printed and stored: lines without control characters."""
+    lines = text.split("\n")
+    return all(line.isprintable() for line in lines) and lines[0] != ""
+
+
 def _finding(at: int, row: object) -> Finding:
     known = {item.name: float if item.type == "float" else str for item in fields(Finding)}
     if not isinstance(row, dict) or cast("Mapping[str, object]", row).keys() != known.keys():
         raise CacheError(f"finding {at} does not have the fields {', '.join(known)}")
     values = cast("dict[str, Any]", row)
     for name, kind in known.items():
+        if kind is float and type(values[name]) is int and abs(values[name]) < 1 << 53:
+            values[name] = float(values[name])  # as someone may have written it
         if type(values[name]) is not kind:
             raise CacheError(f"the field {name!r} of finding {at} is {values[name]!r}")
+        if kind is str and not _is_plain(str(values[name])):
+            raise CacheError(f"the field {name!r} of finding {at} is no plain text")
     found = Finding(**values)
     if not 0 < found.seconds < float("inf") or not 0 < found.first_seconds < float("inf"):
         raise CacheError(f"the times of finding {at} are not positive")

@@ -33,11 +33,20 @@ MARGIN: Final = 0.985
 SURE: Final = 0.99
 """The outcome replaces the first schedule when it takes at most this share of its time."""
 
+_TURNS: Final = 4
+"""How many schedules other than the best are gone around when all near the best were tried."""
+
+_ALMOST: Final = 1.1
+"""They take at most so many times as long as the best."""
+
 _FIRST_ROUNDS: Final = 3
 _MOST_ROUNDS: Final = 12
 _FINAL_ROUNDS: Final = (5, 31)
 _HOPELESS: Final = 1.05
 _RANKED: Final = 24
+
+INTERRUPTED: Final = "it was interrupted"
+"""Why a search ended that someone did not want to wait for."""
 
 Progress = Callable[[int, float], None]
 """Told how many schedules were tried, and the time of the best as a share of the first one's."""
@@ -102,6 +111,9 @@ class Search:
     progress: Progress = lambda tried, share: None
     known: tuple[KernelSchedule, ...] = ()
     _seen: set[KernelSchedule] = field(default_factory=set[KernelSchedule])
+    _best: KernelSchedule | None = None
+    _others: dict[KernelSchedule, float] = field(default_factory=dict[KernelSchedule, float])
+    _turns: int = 0
     _share: float = 1.0
     _tried: int = 0
 
@@ -111,34 +123,53 @@ class Search:
         Returns:
             What was found; None when not even the first schedule ran.
         """
-        if self.bench.admit(self.first) is None:
+        seconds = self.bench.admit(self.first)
+        if seconds is None:
             return None
-        samples = self.bench.compare([self.first], _FINAL_ROUNDS[0])[0]
+        rounds = self._affordable(seconds, _FINAL_ROUNDS[0])
+        samples = self.bench.compare([self.first], rounds)[0] if rounds > 1 else [seconds]
         if not samples:
             return None
-        self._seen, self._tried = {self.first}, 1
+        self._seen, self._tried, self._best = {self.first}, 1, self.first
         seconds = statistics.median(samples)
-        best, reason = self._climb(seconds)
-        return self._last_word(best, seconds, reason)
+        try:
+            reason = self._climb(seconds)
+        except KeyboardInterrupt:
+            # Whoever has waited until now is to have what was found.
+            reason = INTERRUPTED
+        return self._last_word(self._best, seconds, reason)
 
-    def _climb(self, first_seconds: float) -> tuple[KernelSchedule, str]:
-        """The best schedule that was found, and why the search ended."""
+    def _affordable(self, seconds: float, rounds: int) -> int:
+        """Rounds of one schedule in a quarter of what is left, one at least."""
+        left = max(0.0, self.bench.seconds_left())
+        return min(rounds, max(1, int(left / (4 * max(seconds, 1e-9)))))
+
+    def _climb(self, first_seconds: float) -> str:
+        """Find the best schedule; why the search ended."""
         best = self.first
+        # What was found before is tried whatever the budget: it must not be lost unseen.
+        ready: dict[KernelSchedule, float] = {}
+        for plan in self.known:
+            self._admit(plan, ready, first_seconds)
+        if ready:
+            best = self._best = self._race(best, list(ready), float("-inf")) or best
         ranked = list(self.space.ranked())
-        pending = [*self.known, *_braided(ranked[:_RANKED], self.space.near(best))]
+        pending = _braided(ranked[:_RANKED], self.space.near(best))
         rest = ranked[_RANKED:]
         # The last comparison has to fit in, too.
         reserve = 0.1 * self.bench.seconds_left() + 2 * _FINAL_ROUNDS[0] * first_seconds
         while True:
             now = first_seconds * self._share
             if self.light_seconds >= NEAR_ROOF * now:
-                return best, "the roof leaves less than 3 % to gain"
+                return "the roof leaves less than 3 % to gain"
             pending = [each for each in pending if each not in self._seen]
             if not pending and not rest:
-                return best, "nothing more to try"
+                pending = self._around_others()
+            if not pending and not rest:
+                return "nothing more to try"
             if not pending:
                 pending, rest = rest[:_RANKED], rest[_RANKED:]
-            ready: dict[KernelSchedule, float] = {}
+            ready = {}
             while pending and len(ready) < WAVE:
                 if self.bench.seconds_left() <= reserve:
                     break
@@ -146,12 +177,23 @@ class Search:
             winner = self._race(best, list(ready), reserve)
             if winner is not None:
                 self.bench.drop([best] if best != self.first else [])
-                best = winner
+                best = self._best = winner
                 pending = [*self.space.near(best), *pending]
             self.bench.drop([each for each in ready if each != best])
             self.progress(self._tried, self._share)
             if self.bench.seconds_left() <= reserve:
-                return best, "the budget is spent"
+                return "the budget is spent"
+
+    def _around_others(self) -> list[KernelSchedule]:
+        """What lies near a schedule that was almost the best: two steps may gain what one loses."""
+        found: list[KernelSchedule] = []
+        while not found and self._others and self._turns < _TURNS:
+            plan = min(self._others, key=lambda each: self._others[each])
+            if self._others.pop(plan) > _ALMOST * self._share:
+                break
+            self._turns += 1
+            found = [each for each in self.space.near(plan) if each not in self._seen]
+        return found
 
     def _admit(
         self, plan: KernelSchedule, ready: dict[KernelSchedule, float], best_seconds: float
@@ -189,6 +231,9 @@ class Search:
             kept = [at for ratio, at in ranked if ratio < limit][: -(-len(alive) // 2)]
             alive = [alive[at] for at in kept]
             rounds *= 2
+        self._others |= {
+            plan: self._share * self._ratio(own) for plan, own in ratios.items() if own
+        }
         if not alive:
             return None
         winner = min(alive, key=lambda plan: self._ratio(ratios[plan]))
@@ -196,6 +241,7 @@ class Search:
         if share > MARGIN or len(ratios[winner]) < 3 * _FIRST_ROUNDS:
             return None
         self._share *= share
+        del self._others[winner]
         return winner
 
     @staticmethod
@@ -207,8 +253,7 @@ class Search:
         if best == self.first:
             return Found(best, seconds, seconds, self._tried, reason)
         low, high = _FINAL_ROUNDS
-        left = max(0.0, self.bench.seconds_left())
-        rounds = min(high, max(low, int(left / (4 * max(seconds, 1e-9)))))
+        rounds = max(low, self._affordable(seconds, high))
         before, after = self.bench.compare([self.first, best], rounds)
         if not before or not after:
             return Found(self.first, seconds, seconds, self._tried, "the best one broke")

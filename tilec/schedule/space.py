@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from math import prod
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,12 @@ from tilec.schedule.values import KernelSchedule, Loops, Plan, Streamed, Tiled
 from tilec.target.core import Core
 
 _VECTORS = (1, 2, 3, 4, 6, 8, 12, 15)
+_WIDTHS = (2, 3, 4)
+"""Vectors of a tile whose loops have changed places."""
+
+_STEPS = (64, 128, 256, 512)
+"""Iterations of a reduction that caches like: what the model asks for, and less."""
+
 _NEAR_ROWS = 3
 _MOST_TASKS = 8
 """Tasks of a thread, at most: more only cost their beginnings."""
@@ -70,6 +77,7 @@ class Tiles:
             *self._packing(plan),
             *self._division(plan),
             *self._shapes(plan),
+            *self._turned(plan),
         ]
         legal = [each for each in _distinct(changed) if each != plan and self._is_legal(each)]
         # What the model does not tell apart comes in the order above: cheap changes first.
@@ -103,6 +111,17 @@ class Tiles:
             for rows in sorted(rows for rows in wanted if 1 <= rows <= most):
                 yield _with_rows(replace(plan, vectors=vectors), rows)
 
+    def _turned(self, plan: Tiled) -> Iterable[Tiled]:
+        """Tiles with the two loops in each other's place, as large as the registers allow."""
+        if plan.row is None or plan.ahead or plan.turn is not None:
+            return
+        pieces = replace(plan, vector=plan.row, row=plan.vector, panel_block=0, row_block=0)
+        for vectors, (pack_vector, pack_row) in product(_WIDTHS, ((False, False), (True, False))):
+            most = min(self._extent(plan.vector), (self.core.registers - 1 - vectors) // vectors)
+            yield replace(
+                pieces, rows=most, vectors=vectors, pack_vector=pack_vector, pack_row=pack_row
+            )
+
     def _packing(self, plan: Tiled) -> Iterable[Tiled]:
         if not plan.ahead:
             loose = replace(plan, pack_vector=not plan.pack_vector)
@@ -124,12 +143,13 @@ class Tiles:
         for count in sorted({1, passes - 1, passes + 1, passes // 2, 2 * passes, 3 * passes}):
             if 1 <= count <= inner:
                 yield replace(plan, reduce_block=-(-inner // count))
+        yield from (replace(plan, reduce_block=size) for size in _STEPS if size < inner)
         if plan.pack_row:
             block = plan.row_block or self._extent(plan.row)
             for size in (block // 2, 2 * block):
                 yield replace(plan, row_block=max(plan.rows, size // plan.rows * plan.rows))
             yield replace(plan, row_block=0)
-        for group in (plan.panel_block // 2, 2 * plan.panel_block or 8):
+        for group in (plan.panel_block // 2, 2 * plan.panel_block or 8, 0, 4):
             yield replace(plan, panel_block=group if group > 1 else 0)
 
     def _division(self, plan: Tiled) -> Iterable[Tiled]:
