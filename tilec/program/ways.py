@@ -106,8 +106,13 @@ def widened(found: Choice, name: str, text: Frontend, recipe: Recipe) -> Space:
 
 def least_flops(part: Part, decision: Decision) -> int:
     """Arithmetic of the method that needs the least, as far as that is known."""
-    found = [decision.flops, *(method.flops for method in _considered(part, decision.kernel))]
-    return min(found) * 7 // 8 if _is_large(decision) else min(found)
+    found = [method.flops for method in _considered(part, decision.kernel)]
+    problem, own = decision.problem, decision.flops
+    if isinstance(problem, Product):
+        # Taps that fall beyond a border are no work.
+        own = int(own * problem.share_inside())
+    least = min([own, *found])
+    return least * 7 // 8 if _is_large(decision) else least
 
 
 def _views(

@@ -16,6 +16,10 @@ from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.scalar import Apply, Read, Scalar, reads
 
 
+_MOST_POINTS: Final = 1 << 16
+"""Points of loops that are tested one by one, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """One side of the product: a scalar expression over offsets, and those of its reads."""
@@ -78,8 +82,35 @@ class Product:
         still = [f for f in self.factors if not self.is_shared(f, vector, row)]
         return self._multiplied(moving), self._multiplied(still)
 
+    def share_inside(self) -> float:
+        """Share of all points that the constraints leave; 0 where counting them takes long.
+
+        Constraints that have no loop in common leave shares that multiply.
+        """
+        extents = {axis.name: axis for axis in (*self.axes, *self.reductions)}
+        waiting, share = list(self.constraints), 1.0
+        while waiting:
+            some = [waiting.pop()]
+            names = {name for name, _ in some[0].terms}
+            while more := [form for form in waiting if names & {name for name, _ in form.terms}]:
+                some += more
+                names |= {name for form in more for name, _ in form.terms}
+                waiting = [form for form in waiting if form not in more]
+            loops = [extents[name] for name in sorted(names)]
+            count = prod(axis.extent for axis in loops)
+            if count > _MOST_POINTS:
+                return 0.0
+            points = product(*(range(axis.low, axis.high) for axis in loops))
+            share *= sum(_is_inside(some, loops, point) for point in points) / max(1, count)
+        return share
+
     def _multiplied(self, factors: list[Operand]) -> Operand:
         body = factors[0].body
         for factor in factors[1:]:
             body = Apply("mul", (body, factor.body), self.dtype)
         return Operand(body, tuple(form for factor in factors for form in factor.forms))
+
+
+def _is_inside(forms: Sequence[Form], loops: Sequence[Axis], point: tuple[int, ...]) -> bool:
+    values = {axis.name: (at, at) for axis, at in zip(loops, point, strict=True)}
+    return all(form.range(values)[0] >= 0 for form in forms)
