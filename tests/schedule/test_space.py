@@ -90,6 +90,17 @@ def test_steps_that_a_search_missed(before: str, after: str) -> None:
     assert parse_kernel(after) in space.near(parse_kernel(before))
 
 
+def test_taps_beyond_a_border_are_no_work() -> None:
+    """The roof of 8 outputs with 3 taps each counted 24 points, of which 2 read nothing."""
+    text = "function (I[W, C], K[S, C, D]) -> (O) { O[w, d : W, D] = +(I[w+s-1, c] * K[s, c, d]); }"
+    found = task(text, (8, 64), (3, 64, 32))
+    assert isinstance(found.space, Tiles)
+    assert found.space.problem.share_inside() == pytest.approx(22 / 24)
+    plain = task(MATMUL, (64, 96), (96, 80))
+    assert isinstance(plain.space, Tiles)
+    assert plain.space.problem.share_inside() == 1
+
+
 def test_near_streams_change_every_part() -> None:
     found = task("C[j : N] = +(A[i, j])", (4000, 9000))
     assert isinstance(found.space, Streams)

@@ -10,11 +10,15 @@ loop, too, is read as vectors (the image of a depthwise convolution), else it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+from typing import Final
+
 from tilec.dtypes import DType
 from tilec.records import dataclass
 from tilec.tensor.forms import Axis, Form, form_of
 from tilec.tensor.scalar import Apply, Read, Scalar, reads
-
 
 _MOST_POINTS: Final = 1 << 16
 """Points of loops that are tested one by one, at most."""
