@@ -26,7 +26,6 @@ from tilec.schedule.values import KernelSchedule, Rewritten, Schedule
 from tilec.target.calibration import machine_title
 from tilec.target.host import host
 
-
 _GUESSED: Final = 0.7
 """Share of the shortest time that holds on a machine that is not calibrated: its clock is a guess,
 and processors run faster than they say."""
