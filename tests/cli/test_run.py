@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 
 from tests.cli.conftest import Tilec
+from tests.onnx.models import model
 
 MATMUL = "C[i, j : M, N] = +(A[i, k] * B[k, j])"
 TWO_RESULTS = "function (A[N]) -> (B, C) { B = A + 1; C = A * 2; }"
@@ -178,3 +180,16 @@ def test_arguments_that_do_not_fit(tilec: Tilec) -> None:
     Path("evil.npy").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     assert tilec("run", "-e", "C = A", "A=evil.npy").status == 2
     assert not Path("owned").exists()
+
+
+def test_models_in_onnx_files(tilec: Tilec) -> None:
+    nodes = [helper.make_node("Relu", ["in.x"], ["y"])]
+    Path("net.onnx").write_bytes(model(nodes, {"in.x": ["n"]}, ["y"]).SerializeToString())
+    np.save("x.npy", np.array([-1, 2], np.float32))
+    assert tilec("run", "net.onnx", "--input", "x.npy").out == "y: f32[2]\n[0. 2.]\n"
+    assert tilec("run", "net.onnx", "in.x=x.npy").out == "y: f32[2]\n[0. 2.]\n"
+    assert "for 1 inputs" in tilec("run", "net.onnx", "-i", "x.npy", "-i", "x.npy").err
+    assert "in.x: f32[n]" in tilec("run", "net.onnx").err
+    assert "for Tile programs" in tilec("run", "net.onnx", "x=x.npy", "--threads", "2").err
+    found = tilec("run", "-e", MATMUL, "-i", "[[2]]:f32", "--input", "[[3]]:f32")
+    assert found.out.endswith("6.]]\n")

@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 # command runs, so that --help and completion answer at once.
 _COMMANDS = {
     "compile": ("compile", "Compile a Tile program and print what the compiler made of it."),
-    "run": ("run", "Run a Tile program on files, images and numbers."),
+    "run": ("run", "Run a Tile program or an ONNX model on files, images and numbers."),
     "check": ("check", "Report errors and suspicious spots of Tile programs."),
     "grad": ("grad", "Print the derivative of a Tile program, which is a Tile program again."),
     "explain": ("explain", "Say why each kernel takes the time it takes."),

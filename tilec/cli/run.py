@@ -1,9 +1,9 @@
-"""``tilec run``."""
+"""``tilec run``: Tile programs, and models in ONNX files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +22,7 @@ from tilec.cli.files import (
 )
 from tilec.cli.program import program_options, read_source, target_option
 from tilec.cli.report import note
+from tilec.records import dataclass
 from tilec.runtime.arrays import tile_dtype
 from tilec.version import __version__
 
@@ -33,6 +34,14 @@ _SHOWN_JSON = 1 << 16
 @click.command("run")
 @click.argument("arguments", nargs=-1, type=click.Path(), metavar="[FILE | -] [NAME=VALUE]...")
 @program_options
+@click.option(
+    "-i",
+    "--input",
+    "ordered",
+    multiple=True,
+    metavar="VALUE",
+    help="An input without its name; these are taken in the order of the program.",
+)
 @click.option(
     "-o",
     "--output",
@@ -48,12 +57,13 @@ def command(
     arguments: tuple[str, ...],
     expression: str | None,
     function_name: str | None,
+    ordered: tuple[str, ...],
     outputs: tuple[str, ...],
     target: str | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run a Tile program on files, images and numbers.
+    """Run a Tile program, or an ONNX model, on files, images and numbers.
 
     \b
     Each input is given as NAME=VALUE, where VALUE is
@@ -73,13 +83,19 @@ def command(
       tilec run -e 'C[i] = +(A[i, k])' 'A=[[1, 2], [3, 4]]'
       tilec run matmul.tile A=a.npy B=b.npy -o C=c.npy
       tilec run photo.tile --function mosaic P=photo.jpg:f32 N=8 -o mosaic.png
+      tilec run model.onnx --input x.npy -o y.npy
     """
     file, given = _split(arguments, expression)
-    function = tilec.function(read_source(file, expression), name=function_name)
-    values = _values(function, given)
-    targets = _destinations(function, outputs)
-    result = function(*values, target=target, num_threads=threads)
-    arrays = _by_name(function, result)
+    if file is not None and file.lower().endswith(".onnx"):
+        if function_name is not None or threads is not None:
+            raise click.UsageError("--function and --threads are for Tile programs")
+        program = _of_model(file, target)
+    else:
+        function = tilec.function(read_source(file, expression), name=function_name)
+        program = _of_function(function, target, threads)
+    values = _values(program, given, ordered)
+    targets = _destinations(program, outputs)
+    arrays = _by_name(program, program.call(values))
     written = _write(arrays, targets)
     if as_json:
         click.echo(json.dumps(_facts(arrays, written), indent=2))
@@ -89,6 +105,44 @@ def command(
     for name, array in arrays.items():
         if name not in written:
             click.echo(_shown(name, array))
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """What is run: a Tile function or a model.
+
+    Attributes:
+        inputs: Dtype of each input by name; None where it is open.
+        titles: How messages show the inputs, in the same order.
+        outputs: Names of the outputs.
+        call: Runs it.
+    """
+
+    inputs: Mapping[str, str | None]
+    titles: Sequence[str]
+    outputs: Sequence[str]
+    call: Callable[[Sequence[Value]], object]
+
+
+def _of_function(function: tilec.Function, target: str | None, threads: int | None) -> _Program:
+    return _Program(
+        {each.name: None if each.dtype is None else each.dtype.name for each in function.inputs},
+        [str(each) for each in function.inputs],
+        function.outputs,
+        lambda values: function(*values, target=target, num_threads=threads),
+    )
+
+
+def _of_model(file: str, target: str | None) -> _Program:
+    from tilec import onnx  # Tile programs do not need it
+
+    model = onnx.read(file, target=target)
+    return _Program(
+        {each.name: each.dtype for each in model.inputs},
+        [str(each) for each in model.inputs],
+        model.outputs,
+        lambda values: model(*values),
+    )
 
 
 def _split(arguments: Sequence[str], expression: str | None) -> tuple[str | None, Sequence[str]]:
@@ -102,8 +156,8 @@ def _split(arguments: Sequence[str], expression: str | None) -> tuple[str | None
     return (arguments[0] if arguments else None), arguments[1:]
 
 
-def _values(function: tilec.Function, given: Sequence[str]) -> list[Value]:
-    declared = {each.name: each.dtype for each in function.inputs}
+def _values(program: _Program, given: Sequence[str], ordered: Sequence[str]) -> list[Value]:
+    declared = program.inputs
     found: dict[str, Value] = {}
     several: dict[str, Array] = {}
     for text in given:
@@ -119,24 +173,32 @@ def _values(function: tilec.Function, given: Sequence[str]) -> list[Value]:
             )
         if name in found:
             raise click.UsageError(f"the input {name} is given twice")
-        dtype = declared[name]
-        found[name] = read_value(value, name, None if dtype is None else dtype.name)
-    missing = [str(each) for each in function.inputs if each.name not in {*found, *several}]
+        found[name] = read_value(value, name, declared[name])
+    free = [name for name in declared if name not in {*found, *several}]
+    if len(ordered) > len(free):
+        raise click.UsageError(f"--input is given {len(ordered)} times, for {len(free)} inputs")
+    for name, value in zip(free, ordered, strict=False):
+        found[name] = read_value(value, name, declared[name])
+    missing = [
+        title
+        for name, title in zip(declared, program.titles, strict=True)
+        if name not in {*found, *several}
+    ]
     if missing:
         raise click.UsageError(f"no value for {', '.join(missing)}: add NAME=VALUE")
     return [found[name] if name in found else several[name] for name in declared]
 
 
-def _destinations(function: tilec.Function, outputs: Sequence[str]) -> dict[str, Path]:
+def _destinations(program: _Program, outputs: Sequence[str]) -> dict[str, Path]:
     """Where each output goes, by name."""
     found: dict[str, Path] = {}
     for text in outputs:
         name, equals, path = text.partition("=")
-        if equals and name not in function.outputs:
+        if equals and name not in program.outputs:
             raise click.UsageError(
-                f"there is no output {name}; the outputs are {', '.join(function.outputs)}"
+                f"there is no output {name}; the outputs are {', '.join(program.outputs)}"
             )
-        names = (name,) if equals else function.outputs
+        names = (name,) if equals else program.outputs
         where = Path(path if equals else text)
         if len(names) > 1 and not is_npz(where):
             raise click.UsageError(
@@ -147,10 +209,10 @@ def _destinations(function: tilec.Function, outputs: Sequence[str]) -> dict[str,
     return found
 
 
-def _by_name(function: tilec.Function, result: object) -> dict[str, Array]:
-    results = (result,) if len(function.outputs) == 1 else cast("Sequence[object]", result)
+def _by_name(program: _Program, result: object) -> dict[str, Array]:
+    results = (result,) if len(program.outputs) == 1 else cast("Sequence[object]", result)
     return {
-        name: cast("Array", array) for name, array in zip(function.outputs, results, strict=True)
+        name: cast("Array", array) for name, array in zip(program.outputs, results, strict=True)
     }
 
 

@@ -271,15 +271,19 @@ def _definition(
         schema = defs.get_schema(node.op_type, version, node.domain)
     except defs.SchemaError:
         return None
+    body: FunctionProto = onnx.FunctionProto()
     if schema.has_function:
-        return schema.function_body
-    if not schema.has_context_dependent_function:
+        body.CopyFrom(schema.function_body)
+    elif not schema.has_context_dependent_function:
         return None
-    if not entries:
-        return onnx.FunctionProto()  # there is one; which, the types will tell
-    types = [_type_of(each).SerializeToString() for each in entries]
-    body = onnx.FunctionProto()
-    body.ParseFromString(schema.get_context_dependent_function(node.SerializeToString(), types))
+    elif entries:
+        types = [_type_of(each).SerializeToString() for each in entries]
+        found = schema.get_context_dependent_function(node.SerializeToString(), types)
+        body.ParseFromString(found)
+    known = {each.name for each in body.attribute_proto}
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value.type and name not in known:
+            body.attribute_proto.append(attribute.default_value)
     return body
 
 

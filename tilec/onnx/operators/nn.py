@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tilec import Tensor
+from tilec.dtypes import integer_range
 from tilec.errors import ArgumentError
 from tilec.onnx.node import Node, Result
 from tilec.onnx.registry import operator
@@ -13,12 +14,13 @@ from tilec.ops import (
     activations,
     convolutions,
     elementary,
+    elementwise,
     linear,
     normalisations,
     pooling,
     softmaxes,
 )
-from tilec.ops.shapes import reshape
+from tilec.ops.shapes import repeat, reshape
 from tilec.ops.windows import Padding
 
 _ACTIVATIONS: Final[dict[str, Callable[[Node, Tensor], Tensor]]] = {
@@ -86,6 +88,60 @@ def conv_transpose(node: Node) -> Result:
         dilations=node.integers("dilations") or 1,
         groups=node.integer("group", 1),
     )
+
+
+@operator("ConvInteger")
+def conv_integer(node: Node) -> Result:
+    """Sums in i32; zero points count as zeros, so that padding is one."""
+    return _integer_conv(node, 0, 1, node.optional(2), node.optional(3))
+
+
+@operator("QLinearConv")
+def quantised_conv(node: Node) -> Result:
+    w_scale, scale, zero = node.tensor(4), node.tensor(6), node.tensor(7)
+    rank = node.tensor(0).ndim
+    found = _integer_conv(node, 0, 3, node.tensor(2), node.tensor(5))
+    if node.has(8):
+        found = found + _by_channel(node.tensor(8), rank)
+    factor = reshape(node.tensor(1), ()) * _by_channel(w_scale, rank) / reshape(scale, ())
+    wide = elementwise.round(elementwise.cast(found, "f32") * factor)
+    low, high = integer_range(zero.dtype)
+    shifted = wide + elementwise.cast(reshape(zero, ()), "f32")
+    return elementwise.cast(elementwise.clip(shifted, float(low), float(high)), zero.dtype)
+
+
+def _integer_conv(
+    node: Node, x_at: int, w_at: int, x_zero: Tensor | None, w_zero: Tensor | None
+) -> Tensor:
+    x, w = (elementwise.cast(node.tensor(at), "i32") for at in (x_at, w_at))
+    if x_zero is not None:
+        x = x - elementwise.cast(reshape(x_zero, ()), "i32")
+    if w_zero is not None:
+        outputs = [w_zero.size, *[1] * (w.ndim - 1)]
+        w = w - elementwise.cast(reshape(w_zero, outputs), "i32")
+    return convolutions.conv(
+        x,
+        w,
+        strides=node.integers("strides") or 1,
+        padding=_padding(node, x.ndim - 2),
+        dilations=node.integers("dilations") or 1,
+        groups=node.integer("group", 1),
+    )
+
+
+def _by_channel(x: Tensor, rank: int) -> Tensor:
+    """One number, or one for each channel, as it is broadcast to images."""
+    return reshape(x, () if x.size == 1 else [x.size, *[1] * (rank - 2)])
+
+
+@operator("GroupNormalization")
+def group_normalization(node: Node) -> Result:
+    x, groups = node.tensor(0), node.integer("num_groups")
+    scale, bias = node.tensor(1), node.tensor(2)
+    if node.version < 21 and scale.size == groups:  # one number for each group, not each channel
+        count = x.shape[1] // max(groups, 1)
+        scale, bias = (repeat(each, count) for each in (scale, bias))
+    return normalisations.group_norm(x, scale, bias, groups, epsilon=node.number("epsilon", 1e-5))
 
 
 @operator("MaxPool")
@@ -255,8 +311,9 @@ def softmax(node: Node) -> Result:
 
 @operator("Identity", "Dropout")
 def identity(node: Node) -> Result:
-    if node.kind == "Dropout" and node.has(2) and bool(node.array(2, "training_mode")):
-        raise ArgumentError("training mode is not supported: its random numbers are nobody's")
+    trains = node.kind == "Dropout" and node.has(2) and bool(node.array(2, "training_mode"))
+    if trains and (not node.has(1) or float(node.array(1, "the ratio"))):
+        raise ArgumentError("training mode is not supported: nobody seeds its random numbers")
     item = node.entries[0].item
     if len(node.outputs) < 2 or not node.outputs[1]:
         return item
