@@ -96,8 +96,12 @@ class Walk:
             seen.add(key)
             if key in self._functions:
                 found |= self._missing(self._functions[key].node, seen)
-            elif key not in translators() and _definition(node, {}) is None:
-                found.add(f"{key[0]}.{key[1]}".lstrip("."))
+            elif key not in translators():
+                body = _definition(node, {})
+                if body is None:
+                    found.add(f"{key[0]}.{key[1]}".lstrip("."))
+                else:
+                    found |= self._missing(body.node, seen)
         return found
 
     # Graphs and nodes
