@@ -253,3 +253,48 @@ def test_old_opsets() -> None:
     made.opset_import[0].version = 6
     with pytest.raises(ArgumentError, match="opset 6"):
         tilec.onnx.load(made)
+
+
+def test_sequences_exist_inside_of_a_model() -> None:
+    nodes = [
+        helper.make_node("SequenceConstruct", ["x", "y", "z"], ["all"]),
+        helper.make_node("SequenceErase", ["all", "third"], ["two"]),
+        helper.make_node("SequenceInsert", ["two", "x", "last"], ["three"]),
+        helper.make_node("SequenceAt", ["three", "last"], ["one"]),
+        helper.make_node("SequenceLength", ["three"], ["count"]),
+        helper.make_node("ConcatFromSequence", ["three"], ["joined"], axis=0),
+    ]
+    known = {"third": np.int64(-3), "last": np.int64(-1)}
+    inputs: dict[str, list[int | str | None]] = {name: [2] for name in "xyz"}
+    run = tilec.onnx.load(model(nodes, inputs, ["one", "count", "joined"], known))
+    one, count, joined = run(floats(1, 1), floats(2, 2), floats(3, 3))
+    np.testing.assert_array_equal(one, floats(3, 3))
+    assert count == 3
+    np.testing.assert_array_equal(joined, floats(2, 2, 1, 1, 3, 3))
+
+
+def test_quantised_convolutions() -> None:
+    x = np.arange(9, dtype=np.uint8).reshape(1, 1, 3, 3)
+    w = np.array([[[[1, 2], [3, 4]]]], np.uint8)
+    nodes = [
+        helper.make_node("ConvInteger", ["x", "w", "one"], ["sums"]),
+        helper.make_node(
+            "QLinearConv", ["x", "scale", "one", "w", "scale", "zero", "result", "two"], ["y"]
+        ),
+    ]
+    known = {
+        "w": w,
+        "one": np.uint8(1),
+        "zero": np.uint8(0),
+        "two": np.uint8(2),
+        "scale": np.float32(0.5),
+        "result": np.float32(1),
+    }
+    made = model(nodes, {"x": [1, 1, 3, 3]}, ["sums", "y"], known, dtypes={"x": np.uint8})
+    sums, y = tilec.onnx.load(made)(x)
+    wide, factor = x.astype(int) - 1, w.astype(int)[0, 0]
+    wanted = sum(
+        wide[0, 0, i : i + 2, j : j + 2] * factor[i, j] for i in range(2) for j in range(2)
+    )
+    np.testing.assert_array_equal(sums[0, 0], wanted)
+    np.testing.assert_array_equal(y[0, 0], np.round(np.asarray(wanted) / 4) + 2)

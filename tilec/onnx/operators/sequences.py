@@ -35,7 +35,7 @@ def sequence_at(node: Node) -> Result:
 @operator("SequenceInsert")
 def sequence_insert(node: Node) -> Result:
     items = [*node.sequence(0)]
-    at = _position(node, 2, len(items) + 1) if node.has(2) else len(items)
+    at = _position(node, 2, len(items), last=True) if node.has(2) else len(items)
     items.insert(at, node.entries[1].item)
     return items
 
@@ -47,11 +47,12 @@ def sequence_erase(node: Node) -> Result:
     return items
 
 
-def _position(node: Node, at: int, count: int) -> int:
+def _position(node: Node, at: int, count: int, *, last: bool = False) -> int:
+    """A position counted from the first; ``last`` allows the one behind all."""
     found = int(node.array(at, "a position in a sequence").reshape(-1)[0])
-    if not -count <= found < count:
-        raise ArgumentError(f"position {found} is outside of a sequence with {count} places")
-    return found % count
+    if not -count <= found < count + last:
+        raise ArgumentError(f"position {found} is outside of a sequence of length {count}")
+    return found + count if found < 0 else found
 
 
 @operator("ConcatFromSequence")
