@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import numpy as np
+import numpy
 
 import tilec
+
+np: Any = numpy
+"""NumPy, whose results are compared and need no types."""
 
 Case: TypeAlias = "tuple[tilec.Tensor, Any]"
 """A tensor, and what NumPy says it is."""

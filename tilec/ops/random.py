@@ -1,0 +1,80 @@
+"""Random numbers: a state goes in with each call, and the state to go on with comes out.
+
+The generator is that of the language: 2048 Tausworthe streams of three words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from math import pi
+from operator import index
+from typing import Final, cast
+
+import numpy as np
+
+from tilec.ops.elementwise import less
+from tilec.ops.texts import listed, text
+from tilec.program.boundary import public
+from tilec.program.function import Function
+from tilec.program.tensor import Operand, Tensor, apply, tensor
+
+_STREAMS: Final = 2048
+_LEAST: Final = np.array([[2], [8], [16]], np.uint32)
+"""Smaller seeds of the three words would lose their period."""
+
+
+@public
+def random_state(seed: int) -> Tensor:
+    """The state that belongs to a seed: ``u32[3, 2048]``. Equal seeds give equal numbers."""
+    words = np.random.SeedSequence(seed).generate_state(3 * _STREAMS).astype(np.uint32)
+    return tensor(np.maximum(words.reshape(3, _STREAMS), _LEAST), name="state")
+
+
+def _drawn(function: Function, *operands: Operand) -> tuple[Tensor, Tensor]:
+    return cast("tuple[Tensor, Tensor]", apply(function, *operands))
+
+
+@cache
+def _uniform(shape: tuple[int, ...]) -> Function:
+    step = listed(("S", *shape))
+    return text(
+        f"function uniform_numbers(S[3, 2048]: u32, L, H) -> (R, T) {{ P = prng_step({step}); "
+        "R = L + (H - L) * prng_value(P); T = prng_state(P); }"
+    )
+
+
+@public
+def uniform(
+    state: Operand, shape: Sequence[int], low: Operand = 0.0, high: Operand = 1.0
+) -> tuple[Tensor, Tensor]:
+    """f32 numbers from ``low`` up to ``high``, each as likely, and the next state."""
+    return _drawn(_uniform(tuple(map(index, shape))), state, low, high)
+
+
+@cache
+def _normal(shape: tuple[int, ...]) -> Function:
+    # Box and Muller 1958; 1 - u lies in (0, 1], where the logarithm is finite.
+    step = listed(("S", *shape))
+    return text(
+        f"function normal_numbers(S[3, 2048]: u32, M, D) -> (R, T) {{ P = prng_step({step}); "
+        f"N = prng_state(P); Q = prng_step({step.replace('S', 'N', 1)}); "
+        f"Z = sqrt(-2 * log(1 - prng_value(P))) * cos({2 * pi} * prng_value(Q)); "
+        "R = M + D * Z; T = prng_state(Q); }"
+    )
+
+
+@public
+def normal(
+    state: Operand, shape: Sequence[int], mean: Operand = 0.0, deviation: Operand = 1.0
+) -> tuple[Tensor, Tensor]:
+    """f32 numbers of a normal distribution, and the next state."""
+    return _drawn(_normal(tuple(map(index, shape))), state, mean, deviation)
+
+
+@public
+def bernoulli(state: Operand, probability: Operand) -> tuple[Tensor, Tensor]:
+    """True with the probability that stands at each place, and the next state."""
+    chances = tensor(probability)
+    numbers, following = uniform(state, chances.shape)
+    return less(numbers, chances), following

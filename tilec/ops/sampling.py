@@ -1,0 +1,148 @@
+"""Samples of pictures at places that are data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, Final, Literal, TypeAlias
+
+from tilec.errors import ArgumentError, ShapeError
+from tilec.ops.elementwise import (
+    absolute,
+    cast,
+    clip,
+    floor,
+    floor_divide,
+    less,
+    logical_and,
+    remainder,
+    round,
+    where,
+)
+from tilec.ops.gathering import gather_nd
+from tilec.ops.joining import stack
+from tilec.ops.resizing import Method
+from tilec.ops.shapes import expand_dims, moveaxis, transpose
+from tilec.program.boundary import public
+from tilec.program.tensor import Operand, Tensor, tensor
+
+Outside: TypeAlias = Literal["zeros", "border", "reflection"]
+
+_CUBIC: Final = -0.75
+
+
+@public
+def grid_sample(
+    x: Operand,
+    grid: Operand,
+    *,
+    method: Method = "linear",
+    outside: Outside = "zeros",
+    align_corners: bool = False,
+) -> Tensor:
+    """Samples of pictures: ``torch.nn.functional.grid_sample``.
+
+    Args:
+        x: Pictures, ``[batch, channels, *sizes]``.
+        grid: Places, ``[batch, *places, axes]``: from -1 to 1 along each axis, the last one first.
+        method: The interpolation.
+        outside: What lies beyond the edges: zeros, the edge itself, or the mirrored picture.
+        align_corners: -1 and 1 are the middles of the outermost pixels, not their edges.
+
+    Returns:
+        ``[batch, channels, *places]``.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    found, places = tensor(x), tensor(grid)
+    axes = found.ndim - 2
+    if axes < 1 or places.ndim != found.ndim or places.shape[-1] != axes:
+        raise ShapeError(
+            f"grid_sample: a grid of shape {list(places.shape)} has no places in pictures of shape "
+            f"{list(found.shape)}"
+        )
+    if method not in ("nearest", "linear", "cubic"):
+        raise ArgumentError(f"grid_sample: the method {method!r} is unknown")
+    sizes = found.shape[2:]
+    at = [
+        _pixel(places[..., axes - 1 - axis], size, align_corners) for axis, size in enumerate(sizes)
+    ]
+    if outside != "zeros" and method != "cubic":
+        at = [
+            _inside(each, size, outside, align_corners)
+            for each, size in zip(at, sizes, strict=True)
+        ]
+    pixels = transpose(found, (0, *range(2, found.ndim), 1))
+    taps = [_taps(each, method) for each in at]
+    total: Tensor | None = None
+    for chosen in product(*taps):
+        value = _pixels(pixels, [tap for tap, _ in chosen], sizes, outside, align_corners)
+        for _, weight in chosen:
+            value = value if weight is None else value * expand_dims(weight, -1)
+        total = value if total is None else total + value
+    assert total is not None
+    return cast(moveaxis(total, -1, 1), found.dtype)
+
+
+def _pixel(place: Tensor, size: int, align_corners: bool) -> Tensor:
+    """The coordinate of a place between -1 and 1."""
+    if align_corners:
+        return (place + 1) * ((size - 1) / 2)
+    return ((place + 1) * size - 1) / 2
+
+
+def _taps(at: Tensor, method: Method) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """Neighbours along an axis, and their weights."""
+    if method == "nearest":
+        return [(round(at), None)]
+    first = floor(at)
+    part = at - first
+    if method == "linear":
+        return [(first, 1 - part), (first + 1, part)]
+    return [(first + k, _keys(absolute(part - k))) for k in range(-1, 3)]
+
+
+def _keys(distance: Tensor) -> Tensor:
+    """The piecewise cubic kernel of Keys 1981."""
+    a = _CUBIC
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return where(distance <= 1, near, far)
+
+
+def _inside(at: Tensor, size: int, outside: Outside, align_corners: bool) -> Tensor:
+    """The coordinate that stands for one outside."""
+    if outside == "reflection":
+        low, span = (0.0, size - 1.0) if align_corners else (-0.5, float(size))
+        if span == 0:
+            return at * 0
+        distance = absolute(at - low)
+        flips, rest = floor_divide(distance, span), remainder(distance, span)
+        at = where(remainder(flips, 2) == 0, rest, span - rest) + low
+    return clip(at, 0, size - 1)
+
+
+def _pixels(
+    pixels: Tensor,
+    at: Sequence[Tensor],
+    sizes: Sequence[int],
+    outside: Outside,
+    align_corners: bool,
+) -> Tensor:
+    """The pixels at whole coordinates."""
+    if outside != "zeros":
+        at = [
+            _inside(each, size, outside, align_corners)
+            for each, size in zip(at, sizes, strict=True)
+        ]
+    points = stack([cast(round(each), "i32") for each in at], -1)
+    clamped = clip(points, 0)
+    found = gather_nd(pixels, clamped, 1)
+    if outside != "zeros":
+        return found
+    known: Any = None
+    for each, size in zip(at, sizes, strict=True):
+        fits = logical_and(each > -1, less(each, size))
+        known = fits if known is None else logical_and(known, fits)
+    return where(expand_dims(known, -1), found, 0.0)
