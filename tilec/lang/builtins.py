@@ -64,14 +64,15 @@ _ALIASES: Final = {"bit_shl": "bit_left", "bit_shr": "bit_right", "select": "con
 
 _OPERANDS: Final = {1: "x", 2: "a, b", 3: "test, then, otherwise"}
 
-_FLOAT_BITS: Final = (16, 32, 64)
-_INT_BITS: Final = (8, 16, 32, 64)
+_LETTERS: Final = {"as_float": "f", "as_bfloat": "bf", "as_int": "i", "as_uint": "u"}
+"""Conversions, and what stands in front of the width in the names of their dtypes."""
 
 _T: Final = Group.TENSOR
 
 _ROWS: Final = (
     Builtin("ident", "ident(x)", Group.ELEMENTWISE, 1, 1),
     Builtin("as_float", "as_float(x, bits)", Group.CAST, 2, 2, literals=(1,)),
+    Builtin("as_bfloat", "as_bfloat(x, bits)", Group.CAST, 2, 2, literals=(1,)),
     Builtin("as_int", "as_int(x, bits)", Group.CAST, 2, 2, literals=(1,)),
     Builtin("as_uint", "as_uint(x, bits)", Group.CAST, 2, 2, literals=(1,)),
     Builtin("as_bool", "as_bool(x)", Group.CAST, 1, 2, literals=(1,)),
@@ -130,14 +131,12 @@ def cast_dtype(name: str, bits: int) -> DType | None:
     """Type that ``as_int(x, 32)`` and its like convert to; None for a width that is none."""
     if name == "as_bool":
         return BOOL
-    allowed = _FLOAT_BITS if name == "as_float" else _INT_BITS
-    letter = {"as_float": "f", "as_int": "i", "as_uint": "u"}[name]
-    return BY_NAME[f"{letter}{bits}"] if bits in allowed else None
+    return BY_NAME.get(f"{_LETTERS[name]}{bits}")
 
 
 def cast_widths(name: str) -> str:
     """The widths that a cast can have, for messages."""
-    return ", ".join(map(str, _FLOAT_BITS if name == "as_float" else _INT_BITS))
+    return ", ".join(str(bits) for bits in (8, 16, 32, 64) if cast_dtype(name, bits))
 
 
 def folds(builtin: Builtin) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.scalar import Apply, IndexValue, Literal, Read, Scalar
 from tilec.tensor.size import SizeExpr
-
-_CASTS: Final = {Kind.INT: "as_int", Kind.UINT: "as_uint", Kind.FLOAT: "as_float"}
+from tilec.tensor.types import cast_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +86,4 @@ def cast_of(value: ast.Expr, dtype: DType) -> ast.Expr:
     """A conversion."""
     if dtype.kind is Kind.BOOL:
         return ast.Call("as_bool", (value,), SPAN)
-    return ast.Call(_CASTS[dtype.kind], (value, integer(dtype.bits)), SPAN)
+    return ast.Call(cast_function(dtype), (value, integer(dtype.bits)), SPAN)

@@ -29,6 +29,7 @@ Operators: TypeAlias = "Mapping[str, Function | Translator]"
 
 _KEPT: Final = 16
 _MOST_KNOWN: Final = 4096
+_MOST_KNOWN_FLOATS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class Model:
 
 
 def _may_be_known(array: Array) -> bool:
-    return array.size <= (_MOST_KNOWN if array.dtype.kind in "biu" else 1)
+    return array.size <= (_MOST_KNOWN if array.dtype.kind in "biu" else _MOST_KNOWN_FLOATS)
 
 
 def load(

@@ -48,9 +48,7 @@ class NeedsValueError(ShapeError):
     """
 
     def __init__(self, inputs: frozenset[str], reason: str) -> None:
-        super().__init__(
-            reason, help="shapes may depend on sizes and on short integer inputs, not on data"
-        )
+        super().__init__(reason, help="shapes may depend on sizes and on short inputs, not on data")
         self.inputs = inputs
 
 

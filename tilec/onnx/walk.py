@@ -25,7 +25,7 @@ from tilec.onnx.registry import supplied, translators
 from tilec.onnx.types import element_type
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto
 
 Scope: TypeAlias = "MutableMapping[str, Entry]"
 
@@ -209,7 +209,8 @@ class Walk:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise LimitError(f"functions call each other through more than {_DEEPEST} levels")
-        given = {each.name: each for each in (*function.attribute_proto, *call.attribute)}
+        defaults = (*_defaults(call, versions), *function.attribute_proto)
+        given = {each.name: each for each in (*defaults, *call.attribute)}
         padded = [*entries, *(Entry(None) for _ in function.input)]
         scope: Scope = dict(zip(function.input, padded, strict=False))
         own = {each.domain: each.version for each in function.opset_import} or dict(versions)
@@ -217,7 +218,11 @@ class Walk:
             concrete = _with_attributes(node, given)
             self._node(concrete, scope, own)
         self._depth -= 1
-        return [_known(scope, name) for name in function.output]
+        # What nobody wants need not be there: the definition may depend on it.
+        return [
+            _known(scope, name) if wanted else Entry(None)
+            for wanted, name in zip(call.output, function.output, strict=False)
+        ]
 
 
 def _domain(node: NodeProto) -> str:
@@ -262,6 +267,18 @@ def _with_attributes(node: NodeProto, given: Mapping[str, object]) -> NodeProto:
             copied.name = each.name
             found.attribute.append(copied)
     return found
+
+
+def _defaults(node: NodeProto, versions: Mapping[str, int]) -> list[AttributeProto]:
+    """The attributes that an operator of ONNX has where a node does not give them."""
+    defs = library("onnx.defs")
+    version = versions.get("", defs.onnx_opset_version())
+    try:
+        schema = defs.get_schema(node.op_type, version, node.domain)
+    except defs.SchemaError:
+        return []
+    defaults = [each.default_value for each in schema.attributes.values()]
+    return [each for each in defaults if each.name and each.type]
 
 
 def _definition(

@@ -34,7 +34,7 @@ from tilec.operations import OPERATIONS, Operation, Rule
 from tilec.tensor.ir import Aggregation
 from tilec.tensor.scalar import Apply, Literal, Scalar, cast
 
-_SUFFIX: Final = {Kind.INT: "as_int", Kind.UINT: "as_uint", Kind.FLOAT: "as_float"}
+_CASTS: Final = {Kind.INT: "as_int", Kind.UINT: "as_uint", Kind.FLOAT: "as_float"}
 
 
 def common(dtypes: Sequence[DType]) -> DType:
@@ -133,11 +133,16 @@ def round_float(value: float, dtype: DType) -> float:
     return float(np.uint32(bits).view(np.float32))
 
 
+def cast_function(dtype: DType) -> str:
+    """The function of the language that converts to a dtype other than bool."""
+    return "as_bfloat" if dtype == BF16 else _CASTS[dtype.kind]
+
+
 def cast_call(dtype: DType, name: str) -> str:
     """How a program writes the conversion of ``name`` to ``dtype``."""
     if dtype.kind is Kind.BOOL:
         return f"as_bool({name})"
-    return f"{_SUFFIX[dtype.kind]}({name}, {dtype.bits})"
+    return f"{cast_function(dtype)}({name}, {dtype.bits})"
 
 
 def _row(op: str, dtypes: Sequence[DType]) -> Operation:

@@ -61,10 +61,10 @@ def mel_weight_matrix(node: Node) -> Result:
         if lower == centre:
             found[centre, each] = 1
         else:
-            rising = np.arange(lower, centre + 1)
+            rising: Any = np.arange(lower, centre + 1)
             found[rising, each] = (rising - lower) / (centre - lower)
         if upper > centre:
-            falling = np.arange(centre, upper)
+            falling: Any = np.arange(centre, upper)
             found[falling, each] = (upper - falling) / (upper - centre)
     dtype = numpy_type(tile_type(node.integer("output_datatype", 1)))
     return found.astype(dtype)
