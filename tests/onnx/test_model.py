@@ -72,8 +72,12 @@ def test_inputs_that_decide_about_shapes_are_known() -> None:
     float_shape = [helper.make_node("Cast", ["s"], ["t"], to=TensorProto.INT64), nodes[0]]
     float_shape[1].input[1] = "t"
     run = tilec.onnx.load(model(float_shape, {"x": [6], "s": [2]}, ["y"]))
-    with pytest.raises(ShapeError, match="elements of the input s decide"):
-        run(data, np.array([2, 3], np.float32))
+    assert run(data, np.array([2, 3], np.float32)).shape == (2, 3)
+    nodes = [helper.make_node("NonZero", ["x"], ["y"])]
+    made = model(nodes, {"x": ["n"]}, ["y"])
+    assert tilec.onnx.load(made)(data).tolist() == [[1, 2, 3, 4, 5]]
+    with pytest.raises(ShapeError, match="elements of the input x decide"):
+        tilec.onnx.load(made)(np.ones(65, np.float32))
 
 
 def test_missing_operators_are_listed_together() -> None:

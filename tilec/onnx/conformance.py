@@ -46,7 +46,6 @@ UNSUPPORTED: Final = {
     r"optional": "optional values are no tensors",
     r"ai_onnx_ml": "the operators of classical machine learning",
     r"adagrad|adam|momentum": "the operators of training",
-    r"convinteger|qlinearconv": "convolutions of quantised integers",
     r"test_det_": "determinants",
     r"scan_sum": "the Scan of opset 8",
     r"dft_inverse": "the expected values carry rounding errors that the tolerance does not allow",

@@ -56,15 +56,16 @@ def mel_weight_matrix(node: Node) -> Result:
     hertz = 700 * (10 ** (mel / 2595) - 1)
     at: Any = np.floor((length + 1) * hertz / rate).astype(np.int64)
     found = np.zeros((count, int(bins)))
+    lines: Any = np.arange(count)
     for each in range(int(bins)):
         lower, centre, upper = at[each : each + 3]
         if lower == centre:
             found[centre, each] = 1
         else:
-            rising: Any = np.arange(lower, centre + 1)
+            rising = lines[lower : centre + 1]
             found[rising, each] = (rising - lower) / (centre - lower)
         if upper > centre:
-            falling: Any = np.arange(centre, upper)
+            falling = lines[centre:upper]
             found[falling, each] = (upper - falling) / (upper - centre)
     dtype = numpy_type(tile_type(node.integer("output_datatype", 1)))
     return found.astype(dtype)
