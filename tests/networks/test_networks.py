@@ -15,6 +15,15 @@ from tilec.onnx.library import library
 
 # Millions of weights, statistics of batch norms included.
 MILLIONS = {
+    "alexnet": 61.1,
+    "googlenet": 7.0,
+    "inception_v3": 23.9,
+    "densenet121": 8.1,
+    "shufflenet": 1.9,
+    "xception": 22.9,
+    "nin": 7.6,
+    "lstm": 2.7,
+    "transformer": 22.9,
     "vgg16": 138.4,
     "vgg19": 143.7,
     "resnet50": 25.6,
@@ -42,7 +51,7 @@ class Hollow(Graph):
         return name
 
     def constant(self, values: np.ndarray[Any, np.dtype[Any]]) -> str:
-        if values.dtype == np.float32:
+        if values.dtype.kind == "f":
             self.count += values.size
         return super().constant(values)
 

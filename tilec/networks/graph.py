@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from tilec.onnx.library import library
+from tilec.onnx.types import element_type, numpy_type
 from tilec.records import dataclass
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ class Graph:
         name: Its name.
         batch: Examples at once.
         seed: What all weights follow from.
+        dtype: The dtype of weights and pictures.
     """
 
-    def __init__(self, name: str, batch: int, seed: int) -> None:
+    def __init__(self, name: str, batch: int, seed: int, dtype: str = "f32") -> None:
         self.batch = batch
+        self._element = element_type(dtype)
+        self._dtype = numpy_type(dtype)
         self._helper: Any = library("onnx.helper")
         self._kinds: Any = library().TensorProto
         self._name = name
@@ -65,7 +69,7 @@ class Graph:
     def images(self, size: int) -> Value:
         """The input: square pictures of three channels."""
         sizes = (self.batch, 3, size, size)
-        self._inputs.append(self._info("images", self._kinds.FLOAT, sizes))
+        self._inputs.append(self._info("images", self._element, sizes))
         return Value("images", sizes)
 
     def tokens(self, steps: int) -> Value:
@@ -76,12 +80,11 @@ class Graph:
 
     def model(self, output: Value) -> ModelProto:
         """The model, whose only output is this value."""
-        # The output keeps its name, for every engine reports it.
         graph = self._helper.make_graph(
             self._nodes,
             self._name,
             self._inputs,
-            [self._info(output.name, self._kinds.FLOAT, output.sizes)],
+            [self._info(output.name, self._element, output.sizes)],
             self._known,
         )
         return self._helper.make_model(
@@ -138,14 +141,8 @@ class Graph:
     def norm(self, x: Value, gain: float = 1.0) -> Value:
         """A batch norm with known statistics; ``gain`` scales what comes out."""
         size = (x.channels,)
-        draw = self._random.uniform
-        numbers = [
-            gain * draw(0.8, 1.2, size),
-            draw(-0.1, 0.1, size),
-            draw(-0.1, 0.1, size),
-            draw(0.8, 1.2, size),
-        ]
-        names = [self.constant(each.astype(np.float32)) for each in numbers]
+        names = [self.near(each, size, gain) for each in (1.0, 0.0)]
+        names += [self.near(each, size) for each in (0.0, 1.0)]
         return self.node("BatchNormalization", (x.name, *names), x.sizes, epsilon=1e-5)
 
     def conv_norm(
@@ -241,14 +238,20 @@ class Graph:
     # What layers are made of
 
     def node(
-        self, operator: str, inputs: Sequence[str], sizes: Sequence[int], **attributes: object
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        sizes: Sequence[int],
+        outputs: Sequence[str] | None = None,
+        **attributes: object,
     ) -> Value:
-        """A node with one output of these sizes."""
+        """A node, whose last output has these sizes and is returned."""
         name = f"{operator.lower()}_{len(self._nodes)}"
+        names = [name] if outputs is None else list(outputs)
         self._nodes.append(
-            self._helper.make_node(operator, list(inputs), [name], name=name, **attributes)
+            self._helper.make_node(operator, list(inputs), names, name=name, **attributes)
         )
-        return Value(name, tuple(sizes))
+        return Value(names[-1], tuple(sizes))
 
     def weights(self, sizes: tuple[int, ...], deviation: float) -> str:
         """Normals around 0."""
@@ -256,8 +259,15 @@ class Graph:
         drawn *= np.float32(deviation)
         return self.constant(drawn)
 
+    def near(self, middle: float, sizes: tuple[int, ...], factor: float = 1.0) -> str:
+        """Numbers near one, as the parameters of norms are."""
+        drawn = factor * self._random.uniform(middle - 0.2, middle + 0.2, sizes)
+        return self.constant(drawn)
+
     def constant(self, values: np.ndarray[Any, np.dtype[Any]]) -> str:
-        """Numbers that are part of the model; returns their name."""
+        """Numbers that are part of the model; returns their name. Floats get the dtype of all."""
+        if values.dtype.kind == "f":
+            values = values.astype(self._dtype, copy=False)
         name = f"constant_{len(self._known)}"
         kind = self._helper.np_dtype_to_tensor_dtype(values.dtype)
         self._known.append(
