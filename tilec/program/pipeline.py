@@ -33,6 +33,7 @@ from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, split_constants
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
+from tilec.rewrite.layout import ChannelsLast
 from tilec.runtime.backend import Backend, find_backend
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Schedule
@@ -42,7 +43,7 @@ from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify as verify_program
 
-REWRITES: Final = (DropDead.name, Inline.name)
+REWRITES: Final = (DropDead.name, Inline.name, ChannelsLast.name)
 """Names of the passes over the tensor IR, in order."""
 
 CONVOLUTIONS: Final = "convolutions"
@@ -171,7 +172,7 @@ def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
 def rewrite(program: Program, recipe: Recipe, hook: Hook) -> Program:
     """The program after the passes over the tensor IR."""
     bound = frozenset(given.name for given in recipe.arguments if given.bound)
-    for each in (DropDead(), Inline(bound)):
+    for each in (DropDead(), Inline(bound), ChannelsLast()):
         if each.name not in recipe.options.disable:
             work = partial(each.apply, program)
             program = hook.step(each.name, program.name, work, print_program, verify_program)
