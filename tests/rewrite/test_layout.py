@@ -19,7 +19,8 @@ function conv(I[N, C, H, W], K[O, C, A, B], S) -> (R) {
 function scaled(X[N, C, H, W], G, B) -> (R) { R = X * reshape(G, C, 1, 1) + reshape(B, C, 1, 1); }
 function positive(X) -> (R) { R = X < 0 ? 0 : X; }
 function largest(I[N, C, H, W]) -> (R) {
-  R[n, c, y, x : N, C, (H + 1) / 2, (W + 1) / 2] = >(I[n, c, 2*y + i - 1, 2*x + j - 1]), i < 3, j < 3;
+  R[n, c, y, x : N, C, (H + 1) / 2, (W + 1) / 2] =
+      >(I[n, c, 2*y + i - 1, 2*x + j - 1]), i < 3, j < 3;
 }
 function beside(P[N, C, H, W], Q[N, D, H, W]) -> (R) {
   T[n, c, y, x : N, C + D, H, W] = =(P[n, c, y, x]);
@@ -82,6 +83,23 @@ def test_inputs_outputs_and_reshapes_keep_their_order() -> None:
 
 
 def test_products_of_matrices_stay_as_they_are() -> None:
-    text = "function f(A[B, H, M, K], C[B, H, K, N]) -> (Y) { T[b, h, m, n : B, H, M, N] = +(A[b, h, m, k] * C[b, h, k, n]); Y = T + 1; }"
+    text = """function f(A[B, H, M, K], C[B, H, K, N]) -> (Y) {
+      T[b, h, m, n : B, H, M, N] = +(A[b, h, m, k] * C[b, h, k, n]);
+      Y = T + 1;
+    }"""
     made = program(text, A=(2, 3, 4, 5), C=(2, 3, 5, 6))
+    assert ChannelsLast().apply(made) is made
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Y[n, y, x, c : N, H, W, C] = +(X[n, y + i - 1, x + j - 1, c] * K[i, j, c])",
+        "Y[n, y, x, c : N, H, W, C] = +(X[n, y, x + j - 1, c] * K[0, j, c])",
+        "Y[n, y, x, o : N, H, W, 9] = +(X[n, y, x, c] * K[c, 0, o])",
+    ],
+)
+def test_channels_that_are_last_stay_there(body: str) -> None:
+    text = f"function f(X[N, H, W, C], K[I, J, O]) -> (Z) {{ {body}; Z = Y + 1; }}"
+    made = program(text, X=(2, 8, 8, 9), K=(9, 3, 9) if "K[c" in body else (3, 3, 9))
     assert ChannelsLast().apply(made) is made

@@ -1,14 +1,14 @@
 """Layout: images between layers lie in memory with their channels last.
 
-A layer that is written with channels before rows and columns, as ONNX and PyTorch have it, reads and
-writes single numbers of each channel. With the channels last, a register holds those of one pixel: the
-loads of data are broadcasts, and results are stored in whole lines (Georganas et al. 2018 block the
-channels for the same reason).
+A layer that is written with channels before rows and columns, as ONNX and PyTorch have it, reads
+and writes single numbers of each channel. With the channels last, a register holds those of one
+pixel: the loads of data are broadcasts, and results are stored in whole lines (Georganas et al.
+2018 block the channels for the same reason).
 
 Assumes bound sizes. A value's coordinates are affine forms, so its axes can be put in another order
-by permuting the coordinates of whoever writes and reads it: nothing is moved. Guarantees that inputs
-and outputs of the program lie as they did; what has no coordinates, such as a reshape, reads a copy in
-the old order, unless both orders are the same.
+by permuting the coordinates of whoever writes and reads it: nothing is moved. Guarantees that
+inputs and outputs of the program lie as they did; what has no coordinates, such as a reshape, reads
+a copy in the old order, unless both orders are the same.
 """
 
 from __future__ import annotations
@@ -79,8 +79,7 @@ def _images(program: Program) -> set[str]:
                 found.add(node.name)
         elif node.default is None:
             data = [each for each in reads(node.body) if _slides(each, node)]
-            is_layer = node.agg is Aggregation.SUM and len(set(reads(node.body))) > 1
-            if data and (is_layer or any(each.tensor in found for each in data)):
+            if data and (_is_layer(node, data) or any(each.tensor in found for each in data)):
                 found.add(node.name)
     return found
 
@@ -93,13 +92,21 @@ def _is_same_pixel(read: Read, node: Map) -> bool:
     )
 
 
+def _is_layer(node: Contraction, data: Sequence[Read]) -> bool:
+    """Whether another operand has weights for each channel of the result."""
+    channel = set(node.output[1].indices)
+    others = [read for read in reads(node.body) if read not in data]
+    used = {name for read in others for form in read.access for name in form.indices}
+    return node.agg is Aggregation.SUM and bool(channel) and channel <= used
+
+
 def _slides(read: Read, node: Contraction) -> bool:
     """Whether a window of this operand, or one pixel of it, moves with each pixel of the result."""
     if len(read.access) != len(node.output):
         return False
     pairs = list(zip(node.output, read.access, strict=True))
-    (image, image_read), _, *pixels = pairs
-    if image != image_read:
+    (image, image_read), (_, channel), *pixels = pairs
+    if image != image_read or len(channel.indices) > 1:
         return False
     for form, at in pixels:
         if len(form.indices) != 1 or not set(form.indices) <= set(at.indices):
