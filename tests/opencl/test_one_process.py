@@ -39,7 +39,7 @@ def scripts() -> Iterator[tuple[str, ...]]:
     yield from permutations(LIBRARIES[:2])
 
 
-@pytest.mark.parametrize("order", scripts(), ids=" ".join)
+@pytest.mark.parametrize("order", [*scripts()], ids=" ".join)
 @pytest.mark.parametrize("way", ["imported first", "used at once"])
 def test_libraries_live_in_one_process(order: tuple[str, ...], way: str) -> None:
     if "torch" in order and find_spec("torch") is None:
