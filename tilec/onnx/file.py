@@ -45,8 +45,7 @@ def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelP
         model, title, folder = _parsed(str(path), data), str(path), path.parent
     else:
         model, title, folder = source, "the model", None
-    _check(model, title)
-    return model, folder
+    return _converted(_check(model, title), title), folder
 
 
 def _parsed(title: str, data: bytes) -> ModelProto:
@@ -61,7 +60,20 @@ def _parsed(title: str, data: bytes) -> ModelProto:
     return model
 
 
-def _check(model: ModelProto, title: str) -> None:
+def _converted(model: ModelProto, title: str) -> ModelProto:
+    """A model of an opset with one meaning of broadcasting."""
+    if opset(model.opset_import) >= OLDEST_OPSET:
+        return model
+    try:
+        return library("onnx.version_converter").convert_version(model, OLDEST_OPSET)
+    except Exception as error:  # an operator without a way to a later opset, or a bug there
+        raise ArgumentError(
+            f"{title} is of opset {opset(model.opset_import)}, and cannot be made one of "
+            f"{OLDEST_OPSET}: {_first_line(error)}"
+        ) from error
+
+
+def _check(model: ModelProto, title: str) -> ModelProto:
     from google.protobuf.message import DecodeError, EncodeError
 
     if not model.HasField("graph") or not model.opset_import:
@@ -71,16 +83,17 @@ def _check(model: ModelProto, title: str) -> None:
             _check_tensor(tensor)
     version = opset(model.opset_import)
     newest = library("onnx.defs").onnx_opset_version()
-    if not OLDEST_OPSET <= version <= newest:
+    if not 1 <= version <= newest:
         raise ArgumentError(
-            f"{title} is of opset {version}; those from {OLDEST_OPSET} to {newest} can be read",
-            help="onnx.version_converter makes another opset of it",
+            f"{title} is of opset {version}; the installed onnx knows those up to {newest}",
+            help="install a newer onnx",
         )
     checker = library("onnx.checker")
     try:
         checker.check_model(_without_files(model))
     except (checker.ValidationError, DecodeError, EncodeError, ValueError, RuntimeError) as error:
         raise ArgumentError(f"{title} is not valid: {_first_line(error)}") from error
+    return model
 
 
 def _without_files(model: ModelProto) -> ModelProto:

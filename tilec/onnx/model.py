@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -77,6 +78,7 @@ class Model:
         self._constants: dict[str, Entry] = {}
         self._specialised: set[str] = set()
         self._programs: OrderedDict[object, Executable] = OrderedDict()
+        self._lock = threading.Lock()  # calls of several threads compile one after the other
         known = {each.name for each in model.graph.initializer}
         self._inputs = tuple(_input(each) for each in model.graph.input if each.name not in known)
         self._outputs = tuple(each.name for each in model.graph.output)
@@ -115,6 +117,12 @@ class Model:
             UserError: an argument does not fit, or a node cannot be translated.
         """
         given = self._given(arrays, named)
+        with self._lock:
+            program, known = self._program(given)
+        return program(*(each for name, each in given.items() if name not in known))
+
+    def _program(self, given: Mapping[str, Array]) -> tuple[Executable, set[str]]:
+        """The program for inputs like these, and the inputs that are part of it."""
         while True:
             known = {name: given[name] for name in given if name in self._specialised}
             specs = tuple((each.shape, each.dtype.str) for each in given.values())
@@ -131,7 +139,7 @@ class Model:
                 if len(self._programs) > _KEPT:
                     self._programs.popitem(last=False)
             self._programs.move_to_end(key)
-            return program(*(each for name, each in given.items() if name not in known))
+            return program, {*known}
 
     def compile(self, shapes: Shapes, values: Mapping[str, Array] | None = None) -> Executable:
         """The program for inputs of these sizes.

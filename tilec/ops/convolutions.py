@@ -95,15 +95,8 @@ def depthwise_conv(
 ) -> Tensor:
     """A filter, or several, for each channel by itself.
 
-    Args:
-        x: The images.
-        w: The filters: channels x multiplier x spatial axes. Output ``c * multiplier + m`` is made
-            of channel ``c``.
-        bias: Added to each channel of the result.
-        strides: How far the window moves.
-        padding: Zeros around the images.
-        dilations: Distance of the elements of a window.
-        layout: Where the channels of ``x`` and of the result stand.
+    ``w`` is channels x multiplier x spatial axes, and output ``c * multiplier + m`` is made of
+    channel ``c``. The other parameters are those of ``conv``.
 
     Raises:
         UserError: something does not fit.
@@ -142,15 +135,8 @@ def separable_conv(
 ) -> Tensor:
     """``conv(depthwise_conv(x, depthwise, ...), pointwise, bias)``.
 
-    Args:
-        x: The images.
-        depthwise: The filters of the channels: channels x multiplier x spatial axes.
-        pointwise: The filters of the mixture: outputs x (channels * multiplier) x 1 x ...
-        bias: Added to each channel of the result.
-        strides: How far the window moves.
-        padding: Zeros around the images.
-        dilations: Distance of the elements of a window.
-        layout: Where the channels of ``x`` and of the result stand.
+    ``depthwise`` is what ``depthwise_conv`` takes, ``pointwise`` is outputs x (channels *
+    multiplier) x 1 x ... The other parameters are those of ``conv``, for the first of both.
 
     Raises:
         UserError: something does not fit.

@@ -60,15 +60,8 @@ def batch_norm_training(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalises with the statistics of ``x`` and moves those of all data toward them.
 
-    Args:
-        x: Data with channels along ``axis``.
-        scale: One number for each channel, like the following.
-        bias: What is added.
-        mean: Mean of the channel so far.
-        variance: Its variance so far.
-        epsilon: Added to the variance.
-        momentum: Weight of the statistics so far.
-        axis: Axis of the channels.
+    ``mean`` and ``variance`` are the statistics so far, and ``momentum`` is their weight. The other
+    parameters are those of ``batch_norm``.
 
     Returns:
         The normalised data, the new mean and the new variance.
@@ -200,13 +193,8 @@ def group_norm(
 ) -> Tensor:
     """``standardized`` over groups of channels and all spatial axes, then as ``instance_norm``.
 
-    Args:
-        x: Images.
-        scale: One number for each channel.
-        bias: One number for each channel.
-        groups: How many groups of neighbouring channels there are.
-        epsilon: Added to the variance.
-        layout: Where the channels stand.
+    The channels fall into ``groups`` of neighbours. The other parameters are those of
+    ``instance_norm``.
 
     Raises:
         UserError: something does not fit.

@@ -68,15 +68,8 @@ def max_pool_with_positions(
 ) -> tuple[Tensor, Tensor]:
     """``max_pool``, and where in the whole of ``x`` each element was found first, as i64.
 
-    Args:
-        x: Images.
-        window: Size of the window.
-        strides: How far it moves; by default its size.
-        padding: How far windows reach beyond the images.
-        dilations: Distance of the elements of a window.
-        ceil_mode: Whether the last window may reach further.
-        layout: Where the channels stand.
-        column_major: Whether the first spatial axis counts fastest, not the last.
+    The parameters are those of ``max_pool``; with ``column_major``, the first spatial axis counts
+    fastest in positions, not the last.
 
     Raises:
         UserError: something does not fit.
@@ -111,16 +104,8 @@ def average_pool(
 ) -> Tensor:
     """The mean of each window.
 
-    Args:
-        x: Images: a batch axis, channels, and one to three spatial axes.
-        window: Size of the window, for all axes or for each.
-        strides: How far it moves; by default its size.
-        padding: How far windows reach beyond the images.
-        dilations: Distance of the elements of a window.
-        ceil_mode: Whether the last window may reach further; what is beyond the padding never
-            counts.
-        count_include_pad: Whether zeros of the padding count as elements.
-        layout: Where the channels stand.
+    The parameters are those of ``max_pool``; with ``count_include_pad``, zeros of the padding count
+    as elements. What windows of ``ceil_mode`` reach beyond the padding never counts.
 
     Raises:
         UserError: something does not fit.
@@ -167,15 +152,7 @@ def lp_pool(
 ) -> Tensor:
     """``np.sum(np.abs(window) ** p) ** (1 / p)`` of each window.
 
-    Args:
-        x: Images.
-        window: Size of the window.
-        p: Which norm.
-        strides: How far the window moves; by default its size.
-        padding: How far windows reach beyond the images.
-        dilations: Distance of the elements of a window.
-        ceil_mode: Whether the last window may reach further.
-        layout: Where the channels stand.
+    The other parameters are those of ``max_pool``.
 
     Raises:
         UserError: something does not fit.

@@ -149,19 +149,10 @@ def gru(
     ``z`` and ``r`` are gates; ``n = g(x_n + r * (h @ recurrent_n.T + recurrent_bias_n))`` and
     ``h = (1 - z) * n + z * h``. Without ``reset_after``, ``r`` applies to ``h`` before the product.
 
-    Args:
-        x: Steps x batch x inputs.
-        w: (3 * units) x inputs.
-        recurrent: (3 * units) x units.
-        bias: 3 * units, added to the products of the inputs.
-        recurrent_bias: 3 * units, added to those of the state.
-        state: The first h: batch x units; zeros by default.
-        lengths: How many steps of each row of the batch count; the results behind are 0.
-        reverse: Whether time runs backward.
-        gates: Order of the parts: z (update), r (reset), h (new).
-        activations: f of the gates, and g.
-        reset_after: Whether the reset gate comes behind the product.
-        clip: Bound of what the gates get.
+    ``w``, ``recurrent`` and the biases have 3 * units rows in the order of ``gates``: z (update), r
+    (reset) and h (new). ``bias`` is added to the products of the inputs, ``recurrent_bias`` to
+    those of the state. ``activations`` are f of the gates, and g. The other parameters are those of
+    ``lstm``.
 
     Returns:
         All h (steps x batch x units), and the last h.
@@ -203,18 +194,10 @@ def simple_rnn(
     activation: Activation = _TANH,
     clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """``h = f(x[t] @ w.T + h @ recurrent.T + bias)``.
+    """``h = f(x[t] @ w.T + h @ recurrent.T + bias)`` with the ``activation`` f.
 
-    Args:
-        x: Steps x batch x inputs.
-        w: Units x inputs.
-        recurrent: Units x units.
-        bias: One number for each unit.
-        state: The first h: batch x units; zeros by default.
-        lengths: How many steps of each row of the batch count; the results behind are 0.
-        reverse: Whether time runs backward.
-        activation: f.
-        clip: Bound of what f gets.
+    ``w`` is units x inputs, ``recurrent`` units x units. The other parameters are those of
+    ``lstm``.
 
     Returns:
         All h (steps x batch x units), and the last h.
