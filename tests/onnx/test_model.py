@@ -255,17 +255,17 @@ def test_old_opsets() -> None:
     found = tilec.onnx.load(made)(np.ascontiguousarray(X[0, :2, :3, :4]))
     np.testing.assert_allclose(found.sum((1, 2)), [1, 1], rtol=1e-5)
     old = model(
-        [helper.make_node("Add", ["x", "b"], ["y"], broadcast=1, axis=1)],
+        [helper.make_node("Add", ["x", "b"], ["y"], broadcast=1)],
         {"x": [2, 3, 4]},
         ["y"],
-        {"b": floats(1, 2, 3)},
+        {"b": floats(1, 2, 3, 4)},
         opset=6,
     )
-    old.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [3]))
+    old.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [4]))
     old.ir_version = 3
     old.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3, 4]))
     zeros = np.zeros((2, 3, 4), np.float32)
-    wanted = np.broadcast_to(floats(1, 2, 3)[:, None], zeros.shape)
+    wanted = np.broadcast_to(floats(1, 2, 3, 4), zeros.shape)
     np.testing.assert_array_equal(tilec.onnx.load(old)(zeros), wanted)
     made.opset_import[0].version = 1000
     with pytest.raises(ArgumentError, match="opset 1000"):

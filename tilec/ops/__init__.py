@@ -139,6 +139,15 @@ from tilec.ops.gathering import (
     take,
     take_along_axis,
 )
+from tilec.ops.initialisers import (
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+    variance_scaling,
+)
 from tilec.ops.joining import (
     PadMode,
     concatenate,
@@ -360,6 +369,8 @@ __all__ = [
     "global_average_pool",
     "global_lp_pool",
     "global_max_pool",
+    "glorot_normal",
+    "glorot_uniform",
     "greater",
     "greater_equal",
     "grid_sample",
@@ -370,6 +381,8 @@ __all__ = [
     "hard_swish",
     "hard_tanh",
     "hardmax",
+    "he_normal",
+    "he_uniform",
     "heaviside",
     "hinge",
     "histogram",
@@ -384,6 +397,8 @@ __all__ = [
     "kron",
     "layer_norm",
     "leaky_relu",
+    "lecun_normal",
+    "lecun_uniform",
     "left_shift",
     "less",
     "less_equal",
@@ -506,6 +521,7 @@ __all__ = [
     "truncated_divide",
     "uniform",
     "var",
+    "variance_scaling",
     "where",
     "zeros",
 ]

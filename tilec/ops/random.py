@@ -35,12 +35,22 @@ def _drawn(function: Function, *operands: Operand) -> tuple[Tensor, Tensor]:
     return cast("tuple[Tensor, Tensor]", apply(function, *operands))
 
 
+def _following(step: str, values: str, shape: tuple[int, ...]) -> str:
+    """The next state T. It reads a value, which is never negative: a step whose values nobody reads
+    leaves the state as it is, and then numbers that are computed later would be the same again.
+    """
+    if 0 in shape:
+        return f"T = prng_state({step});"
+    first = listed(["0"] * len(shape))
+    return f"W = {values}; F[] = =(W[{first}]); T = prng_state({step}) + (F < 0 ? 1 : 0);"
+
+
 @cache
 def _uniform(shape: tuple[int, ...]) -> Function:
     step = listed(("S", *shape))
     return text(
         f"function uniform_numbers(S[3, 2048]: u32, L, H) -> (R, T) {{ P = prng_step({step}); "
-        "R = L + (H - L) * prng_value(P); T = prng_state(P); }"
+        f"V = prng_value(P); R = L + (H - L) * V; {_following('P', 'V', shape)} }}"
     )
 
 
@@ -59,8 +69,8 @@ def _normal(shape: tuple[int, ...]) -> Function:
     return text(
         f"function normal_numbers(S[3, 2048]: u32, M, D) -> (R, T) {{ P = prng_step({step}); "
         f"N = prng_state(P); Q = prng_step({step.replace('S', 'N', 1)}); "
-        f"Z = sqrt(-2 * log(1 - prng_value(P))) * cos({2 * pi} * prng_value(Q)); "
-        "R = M + D * Z; T = prng_state(Q); }"
+        f"U = prng_value(P); V = prng_value(Q); Z = sqrt(-2 * log(1 - U)) * cos({2 * pi} * V); "
+        f"R = M + D * Z; {_following('Q', 'U + V', shape)} }}"
     )
 
 
