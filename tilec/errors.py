@@ -143,6 +143,18 @@ class OutOfMemoryError(TargetError):
         return error
 
 
+class GroupError(TargetError):
+    """A device takes fewer items in the groups of a kernel than it takes in general.
+
+    Attributes:
+        most: How many it takes.
+    """
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message, help=f"pass Options(group_items={most})")
+        self.most = most
+
+
 class CacheError(UserError):
     """The disk cache was asked for something it cannot do."""
 

@@ -39,6 +39,9 @@ class Options:
         disable: Names of passes to switch off, to see what each is worth.
         cpu: LLVM name of the CPU to compile for; None is this machine. Other CPUs can be
             compiled for and printed, not run.
+        gpu: Name of a description of GPUs, or a file with one, to compile for; None is what the
+            device is. Without a device code can be printed, not run.
+        group_items: Items of a group on a GPU, at most; None leaves it to the device.
         workspace_bytes: Scratch memory that a kernel may take, all threads together.
         conv: Method of convolutions: ``auto`` takes the one that is the fastest by prediction,
             ``direct`` the definition; ``winograd`` and ``fft`` transforms of tiles, and
@@ -55,6 +58,8 @@ class Options:
     debug: bool = field(default=False, metadata={"code": False})
     disable: tuple[str, ...] = field(default=(), metadata={"code": True})
     cpu: str | None = field(default=None, metadata={"code": True})
+    gpu: str | None = field(default=None, metadata={"code": True})
+    group_items: int | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
     conv: str = field(default="auto", metadata={"code": True})
     product: str = field(default="auto", metadata={"code": True})
@@ -73,6 +78,7 @@ class Environment:
 
     Attributes:
         target: ``TILEC_TARGET``, the default target.
+        gpu: ``TILEC_GPU``: name of a description of GPUs, or a file with one.
         num_threads: ``TILEC_NUM_THREADS``.
         debug: ``TILEC_DEBUG`` is set and not 0: compiler tracebacks are kept, IRs verified.
         cache: ``TILEC_CACHE``: folder of the disk cache, or ``off``; None for the user's default.
@@ -86,6 +92,7 @@ class Environment:
     """
 
     target: str = "llvm"
+    gpu: str | None = None
     num_threads: int | None = None
     debug: bool = False
     cache: str | None = None
@@ -100,6 +107,7 @@ class Environment:
         """The options that hold when a caller gives none."""
         return Options(
             target=self.target,
+            gpu=self.gpu,
             num_threads=self.num_threads,
             debug=self.debug,
             tuned=self.tuned,
@@ -116,6 +124,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     threads = source.get("TILEC_NUM_THREADS")
     return Environment(
         target=source.get("TILEC_TARGET") or "llvm",
+        gpu=source.get("TILEC_GPU") or None,
         num_threads=None if not threads else _positive("TILEC_NUM_THREADS", threads),
         debug=source.get("TILEC_DEBUG", "0") not in ("", "0"),
         cache=source.get("TILEC_CACHE") or None,

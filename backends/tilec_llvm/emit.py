@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
     INDEX,
+    Barrier,
     Buffer,
     Call,
     ConstantData,
@@ -172,6 +173,8 @@ class _KernelWriter:
                     known[stmt.var.name] = self._value(stmt.value, known)
                 case Store():
                     self._store(stmt, known)
+                case Barrier():
+                    raise InternalError(f"{self.kernel.name}: processors run no groups of items")
                 case Prefetch():
                     names = Names(self.places, known)
                     place, index = expressions.locate(self.code, names, stmt.buffer, stmt.index)
@@ -213,6 +216,8 @@ class _KernelWriter:
         code.open(join)
 
     def _for(self, loop: For, values: Mapping[str, Value]) -> None:
+        if loop.kind in (LoopKind.GROUP, LoopKind.ITEM):
+            raise InternalError(f"{self.kernel.name}: processors run no groups of items")
         start, stop = self._value(loop.start, values), self._value(loop.stop, values)
         divided = self.divides and loop.kind is LoopKind.PARALLEL
         if start.known is not None and stop.known is not None:
@@ -339,7 +344,7 @@ def _written(body: tuple[Stmt, ...]) -> Iterator[str]:
             case If():
                 yield from _written(stmt.then)
                 yield from _written(stmt.otherwise)
-            case Let() | Prefetch():
+            case Let() | Prefetch() | Barrier():
                 pass
 
 

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tilec.dtypes import BY_NAME, F64
 from tilec.errors import InternalError, TargetError
 from tilec.options import Options
 from tilec.runtime.backend import DeviceInfo, Runner
-from tilec.target.core import Core, host_core
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
+    from tilec.target.core import Core
     from tilec_opencl.devices import Device
     from tilec_opencl.opened import OpenedDevice
 
 # Code is: magic, lengths of manifest, source and binary, then these.
 _MAGIC = b"tilecocl"
 _HEAD = struct.Struct("<8sQQQ")
-_WIDEST = 16
 
 
 class OpenClBackend:
     """The target ``opencl``; ``opencl:0`` or ``opencl:nvidia`` choose a device."""
 
     name = "opencl"
-    stages = ("opencl",)
+    stages = ("cuda", "opencl")
 
     def fingerprint(self, options: Options) -> str:
         """Device, driver and pyopencl."""
+        from tilec_opencl.described import device_of
         from tilec_opencl.devices import library
 
-        device = _device(options)
+        device = device_of(options)
+        if device is None:
+            return "no device"
         version = getattr(library(), "VERSION_TEXT", "")
         return f"{device.platform}, {device.name}, {device.version}, pyopencl {version}"
 
@@ -53,22 +54,26 @@ class OpenClBackend:
 
     def core(self, options: Options) -> Core:
         """What the optimiser may assume: a processor's own core, or items without vectors."""
-        device = _device(options)
-        if device.kind == "cpu":
-            return replace(host_core(), threads=device.units, widest_lanes=_WIDEST)
-        return Core(name=device.name, vector_bytes=0, threads=device.units)
+        from tilec_opencl.described import core_of, device_of
+
+        return core_of(device_of(options), options)
 
     def compile(self, module: Module, options: Options) -> bytes:
         """Source, launches and the driver's binary of a module."""
-        from tilec_opencl.build import built
+        from tilec_opencl.build import built, check_groups
+        from tilec_opencl.described import device_of, machine_of
         from tilec_opencl.emit import emit_module
         from tilec_opencl.program import to_json
         from tilec_opencl.spelling import OPENCL
 
-        device = _device(options)
-        _check(module, device)
-        program = emit_module(module, OPENCL, device.machine)
-        binary = built(device, program.text).get_info(_binaries())[0]
+        device = device_of(options)
+        program = emit_module(module, OPENCL, machine_of(device, options))
+        binary = b""
+        if device is not None:
+            _check(module, device)
+            made = built(device, program.text)
+            check_groups(device, made, program)
+            binary = made.get_info(_binaries())[0]
         buffers = {
             "inputs": [[b.name, b.low, b.high, b.type.dtype.bytes] for b in module.inputs],
             "outputs": [[b.name, b.low, b.high, b.type.dtype.bytes] for b in module.outputs],
@@ -78,7 +83,7 @@ class OpenClBackend:
             ],
             "constants": [[c.buffer.name, c.data.hex()] for c in module.constants],
             "launches": to_json(program),
-            "device": device.number,
+            "device": None if device is None else device.number,
             "fingerprint": self.fingerprint(options),
         }
         manifest, source = json.dumps(buffers).encode(), program.text.encode()
@@ -86,13 +91,21 @@ class OpenClBackend:
         return b"".join((head, manifest, source, binary))
 
     def text(self, module: Module, stage: str, options: Options) -> str:
-        """The source that the driver compiles."""
+        """The source that the driver compiles, or the same as CUDA C."""
+        from tilec_opencl.described import device_of, machine_of
         from tilec_opencl.emit import emit_module
-        from tilec_opencl.spelling import OPENCL
+        from tilec_opencl.spelling import CUDA, OPENCL
 
-        if stage != "opencl":
-            raise TargetError(f"the target opencl has no stage {stage!r}", help="stages: opencl")
-        return emit_module(module, OPENCL, _device(options).machine).text
+        if stage not in self.stages:
+            stages = ", ".join(self.stages)
+            raise TargetError(f"the target opencl has no stage {stage!r}", help=f"stages: {stages}")
+        # For a description that is given the text is that for its devices, whatever is here.
+        machine = machine_of(None if options.gpu else device_of(options), options)
+        if stage == "opencl":
+            return emit_module(module, OPENCL, machine).text
+        if not machine.is_gpu:
+            return "// CUDA C is printed for GPUs; for one that is not here with --gpu nvidia\n"
+        return emit_module(module, CUDA, machine).text
 
     def load(self, code: bytes, module_name: str, workspace_bytes: int) -> Runner:
         """Make compiled code runnable."""
@@ -108,13 +121,13 @@ class OpenClBackend:
         for size in sizes:
             parts.append(code[at : at + size])
             at += size
-        return OpenClRunner(json.loads(parts[0]), parts[1].decode(), parts[2])
-
-
-def _device(options: Options) -> Device:
-    from tilec_opencl.devices import choose
-
-    return choose(options.target.partition(":")[2])
+        manifest = json.loads(parts[0])
+        if manifest["device"] is None:
+            raise TargetError(
+                f"{module_name} was compiled for a description, without an OpenCL device",
+                help="compile it on a machine that has one",
+            )
+        return OpenClRunner(manifest, parts[1].decode(), parts[2])
 
 
 def _binaries() -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from math import prod
 from typing import Any, Final
 
-from tilec.errors import InternalError
+from tilec.errors import GroupError, InternalError
 from tilec_opencl import devices
 from tilec_opencl.devices import Device
 from tilec_opencl.opened import opened
+from tilec_opencl.program import Program, launches
 
 _LOG_LINES: Final = 20
 _AROUND: Final = 3
@@ -40,6 +42,26 @@ def built(device: Device, source: str, binary: bytes = b"") -> Any:
     except cl.Error as error:
         log, code = _log(cl, program, device), devices.status(cl, error)
         raise InternalError(refusal(device.name, code, log, source)) from error
+
+
+def check_groups(device: Device, program: Any, parts: Program) -> None:
+    """See that the device takes as many items in groups as the kernels have.
+
+    Raises:
+        GroupError: it takes fewer, for want of registers or local memory.
+    """
+    cl: Any = devices.library()
+    for run in parts.runs:
+        for launch in launches(run.steps):
+            kernel = cl.Kernel(program, launch.function)
+            limit = cl.kernel_work_group_info.WORK_GROUP_SIZE
+            most = int(kernel.get_work_group_info(limit, device.handle))
+            if prod(launch.local) > most:
+                raise GroupError(
+                    f"{device.name} takes {most} items in a group of {launch.function}, which has "
+                    f"{prod(launch.local)}",
+                    most,
+                )
 
 
 def refusal(device: str, code: str, log: str, source: str) -> str:

@@ -19,12 +19,14 @@ class Machine:
         is_gpu: Iterations become work-items; else workers take parts of them, as threads would.
         workers: Workers that run side by side, on a processor.
         most_items: Items that a group may have.
+        aligned: Bytes to which arrays of the device are aligned.
     """
 
     name: str
     is_gpu: bool
     workers: int
     most_items: int = ITEMS
+    aligned: int = 1
 
     def group_shape(self, extents: Sequence[int]) -> tuple[int, ...]:
         """Items of a group along each axis of a range; the first axis runs fastest.

@@ -10,7 +10,6 @@ from typing import Any, Final, cast
 from tilec.errors import TargetError
 from tilec.records import dataclass
 from tilec.runtime.backend import DeviceInfo
-from tilec_opencl.device import Machine
 
 INSTALL: Final = "pip install 'tilec[opencl]' brings pyopencl and, on Linux, a device in software"
 _UPDATE: Final = "update the driver"
@@ -53,11 +52,6 @@ class Device:
     has_f64: bool
     lacks: str
     handle: Any
-
-    @property
-    def machine(self) -> Machine:
-        """The device as the emitter sees it."""
-        return Machine(self.name, self.kind != "cpu", self.units, self.most_items)
 
     @property
     def info(self) -> DeviceInfo:

@@ -7,6 +7,8 @@ loops stay with the host, which passes their variables. Two ways of dividing a p
 - *workers*, for processors: as many work-items as there are cores, each with its own part of the
   iterations and its own scratch memory, as threads of a pool would have;
 - *items*, for GPUs: one work-item for each iteration of a nest of parallel loops.
+
+Loops over groups and their items are what a device runs anyway.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 
 from tilec.errors import InternalError
+from tilec.kernel.groups import nest_of
 from tilec.kernel.ir import (
     INDEX,
     Apply,
@@ -127,6 +130,8 @@ class _KernelWriter:
         match stmt:
             case For(kind=LoopKind.PARALLEL):
                 yield self._parallel(stmt, inside)
+            case For(kind=LoopKind.GROUP):
+                yield self._grouped(stmt, inside)
             case For():
                 within = _Inside((*inside.loops, stmt.var), inside.lets, inside.guards)
                 body = tuple(self._block(stmt.body, within))
@@ -144,7 +149,7 @@ class _KernelWriter:
         uses = Uses().block((*inside.lets, *stmts))
         wide = any(max(b.high, -b.low) >= INT_ELEMENTS for b in self.kernel.buffers().values())
         index = self.helpers.dialect.types["i64"] if wide else "int"
-        writer = FunctionWriter(name, self.helpers, index)
+        writer = FunctionWriter(name, self.helpers, index, self.machine.aligned)
         for buffer in self.kernel.params:
             if buffer.name in uses.buffers:
                 writer.argument(buffer, buffer.name)
@@ -176,6 +181,13 @@ class _KernelWriter:
         writer.workers(loop, inside.lets, inside.guards)
         return self._finish(writer, inside, (workers,), (1,))
 
+    def _grouped(self, loop: For, inside: _Inside) -> Launch:
+        """Groups of items as the kernel has them."""
+        writer = self._function((loop,), inside)
+        self._local_buffers(writer, (loop,), inside, workers=0)
+        sizes, local = writer.grouped(nest_of(loop), inside.lets, inside.guards)
+        return self._finish(writer, inside, sizes, local)
+
     def _used_locals(self, stmts: tuple[Stmt, ...], inside: _Inside) -> list[Buffer]:
         used = Uses().block((*inside.lets, *stmts)).buffers
         return [buffer for buffer in self.kernel.locals if buffer.name in used]
@@ -187,6 +199,8 @@ class _KernelWriter:
         for buffer in self._used_locals(stmts, inside):
             if buffer.scope is Scope.REGISTER:
                 writer.private(buffer)
+            elif buffer.scope is Scope.LOCAL:
+                writer.shared(buffer)
             elif buffer.name not in self.private:
                 writer.argument(buffer, self._scratch_name(buffer))
             elif _size(buffer) <= PRIVATE_BYTES or not workers:

@@ -8,6 +8,7 @@ integers wrap.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import gcd, prod
 from typing import TypeAlias
 
 from tilec.dtypes import BOOL, I32, I64
@@ -43,12 +44,16 @@ class Memory:
         type: Type of its elements.
         space: Qualifier of a pointer to it.
         is_single: It is a variable, not an array.
+        in_registers: Its elements are values as registers hold them.
+        aligned: Bytes to which its first element is aligned.
     """
 
     name: str
     type: VType
     space: str
     is_single: bool = False
+    in_registers: bool = False
+    aligned: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,13 @@ class Names:
             # What was read from memory may be anything: it is brought within bounds as data.
             case Apply() if expr.type == INDEX and len(expr.args) == 2 and _is_index(expr):
                 left, right = map(self.position, expr.args)
-                folded = self.operations.apply(expr.op, [left, right], INDEX)
-                if folded.known is not None:
-                    return Value(str(folded.known), INDEX, folded.known)
-                if folded in (left, right):
-                    return folded
+                folded = self.operations.folded(expr.op, [left, right])
+                if folded is not None:
+                    known = folded.known
+                    return folded if known is None else Value(str(known), INDEX, known)
                 if expr.op in INFIXES:
                     return Value(f"({left.text} {INFIXES[expr.op]} {right.text})", INDEX)
-                return folded if self.index != "int" else self._narrow(expr.op, left, right)
+                return self._narrow(expr.op, left, right)
             case _:
                 value = self.emit(expr)
                 if value.type == INDEX and self.index == "int":
@@ -113,11 +117,10 @@ class Names:
                 return value
 
     def _narrow(self, op: str, left: Value, right: Value) -> Value:
-        """``min``, ``max`` and divisions of ints."""
-        if op in ("floor_div", "floor_mod") and right.known is not None:
-            folded = self.operations.apply(op, [left, right], INDEX)
-            if not folded.text.startswith("tilec_"):
-                return folded
+        """``min``, ``max`` and divisions, of ints where indices are ints."""
+        divisor = right.known if op in ("floor_div", "floor_mod") else None
+        if self.index != "int" or (divisor is not None and divisor & (divisor - 1) == 0):
+            return self.operations.apply(op, [left, right], INDEX)
         name = self.operations.helpers.function(op, I32)
         return Value(f"{name}({left.text}, {right.text})", INDEX)
 
@@ -194,12 +197,64 @@ class Names:
         if load.index.type.lanes > 1 or load.mask is not None or load.stride not in (0, 1):
             return self._scattered_load(held, load)
         at = self.position(load.index)
+        if load.stride == 1 and self._is_plain(held, load):
+            return self._vector_load(held, load, at)
         if load.stride == 0:
             return self._splat(self._element(held, at, VType(kind.dtype)), kind)
         text = f"vload{kind.lanes}(0, {_pointer(held, at)})"
         return Value(
             f"(convert_int{kind.lanes}({text}) != 0)" if kind.dtype == BOOL else text, kind
         )
+
+    def _is_plain(self, held: Memory, access: Load | Store) -> bool:
+        """Whether a vector is moved as a whole, or lane by lane in plain C."""
+        kind = access.type if isinstance(access, Load) else access.value.type
+        unmasked = access.mask is None and access.stride == 1 and access.index.type.lanes == 1
+        if not unmasked or kind.lanes == 1 or kind.dtype == BOOL:
+            return False
+        is_cuda = self.operations.helpers.dialect.name == "cuda"
+        return is_cuda or held.in_registers or self._is_aligned(held, access.index, kind)
+
+    def _is_aligned(self, held: Memory, index: Expr, kind: VType) -> bool:
+        size = kind.lanes * kind.dtype.bytes
+        return held.aligned % size == 0 and self.multiple(index) % kind.lanes == 0
+
+    def _vector_load(self, held: Memory, load: Load, at: Value) -> Value:
+        kind, dialect = load.type, self.operations.helpers.dialect
+        spelled = dialect.register(kind)
+        if not held.in_registers and self._is_aligned(held, load.index, kind):
+            return Value(f"*({held.space}const {spelled}*)({_pointer(held, at)})", kind)
+        name = f"tilec_pack_{_place(held)}_{kind.dtype}_x{kind.lanes}"
+        lanes = [f"p[{lane}]" for lane in range(kind.lanes)]
+        head = f"{spelled} {name}({held.space}const {dialect.stored(kind.dtype)}* p)"
+        self.operations.helpers.add(name, f"{head} {{ return {dialect.made(kind, lanes)}; }}")
+        return Value(f"{name}({_pointer(held, at)})", kind)
+
+    def _vector_store(self, held: Memory, stmt: Store, value: Value) -> str:
+        kind, dialect = value.type, self.operations.helpers.dialect
+        spelled, pointer = dialect.register(kind), _pointer(held, self.position(stmt.index))
+        if not held.in_registers and self._is_aligned(held, stmt.index, kind):
+            return f"*({held.space}{spelled}*)({pointer}) = {bare(value.text)};"
+        name = f"tilec_unpack_{_place(held)}_{kind.dtype}_x{kind.lanes}"
+        parts = [f"p[{lane}] = v{dialect.component(lane)};" for lane in range(kind.lanes)]
+        head = f"void {name}({held.space}{dialect.stored(kind.dtype)}* p, {spelled} v)"
+        self.operations.helpers.add(name, f"{head} {{ {' '.join(parts)} }}")
+        return f"{name}({pointer}, {bare(value.text)});"
+
+    def multiple(self, expr: Expr) -> int:
+        """What divides an index; 0 for 0, which all numbers divide."""
+        match expr:
+            case Const():
+                return abs(int(expr.value))
+            case Var():
+                value = self._found(expr)
+                return value.multiple if value.known is None else abs(value.known)
+            case Apply(op="add" | "sub"):
+                return gcd(*map(self.multiple, expr.args))
+            case Apply(op="mul"):
+                return prod(map(self.multiple, expr.args))
+            case _:
+                return 1
 
     def _scalar_load(self, held: Memory, load: Load) -> Value:
         value = self._element(held, self.position(load.index), load.type)
@@ -214,7 +269,7 @@ class Names:
     @staticmethod
     def _element(held: Memory, at: Value, kind: VType) -> Value:
         text = f"{held.name}[{bare(at.text)}]"
-        is_byte = kind.dtype == BOOL and held.type.lanes == 1 and held.space != ""
+        is_byte = kind.dtype == BOOL and held.type.lanes == 1 and not held.in_registers
         return Value(f"({text} != 0)" if is_byte else text, kind)
 
     def _scattered_load(self, held: Memory, load: Load) -> Value:
@@ -254,7 +309,7 @@ class Names:
 
     @staticmethod
     def _access_name(verb: str, held: Memory, access: Load | Store, kind: VType) -> str:
-        space = held.space.strip("_ ") or "private"
+        space = _place(held)
         how = "gathered" if access.index.type.lanes > 1 else "strided"
         masked = "_masked" if access.mask is not None else ""
         return f"tilec_{verb}_{how}{masked}_{space}_{kind.dtype}_x{kind.lanes}"
@@ -273,6 +328,8 @@ class Names:
                 guard = f"if ({bare(self.mask(stmt.mask).text)}) "
             at = self.position(stmt.index)
             return f"{guard}{held.name}[{bare(at.text)}] = {bare(value.text)};"
+        if self._is_plain(held, stmt):
+            return self._vector_store(held, stmt, value)
         if kind.dtype == BOOL:
             bytes_ = f"convert_uchar{kind.lanes}({value.text} & 1)"
             value = Value(bytes_, kind)
@@ -310,6 +367,10 @@ def _is_index(expr: Expr) -> bool:
             return expr.type == INDEX and all(map(_is_index, expr.args))
         case _:
             return False
+
+
+def _place(held: Memory) -> str:
+    return "private" if held.in_registers else held.space.strip("_ ") or "memory"
 
 
 def _pointer(held: Memory, at: Value) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import field
-from math import prod
+from math import gcd, prod
 from typing import Final
 
 from tilec.errors import InternalError
+from tilec.kernel.groups import Nest
 from tilec.kernel.ir import (
     INDEX,
+    Barrier,
     Buffer,
     Expr,
     For,
@@ -22,11 +24,15 @@ from tilec.kernel.ir import (
     Stmt,
     Store,
 )
+from tilec.kernel.uses import Uses
 from tilec.records import dataclass
 from tilec_opencl.device import Machine
 from tilec_opencl.expressions import Memory, Names, bare
 from tilec_opencl.helpers import Helpers
 from tilec_opencl.operations import Operations, Value
+
+WIDE_BYTES: Final = 16
+"""Alignment of what a group shares: that of the widest access of an item."""
 
 MAX_UNROLLED: Final = 4096
 """Iterations of an UNROLL loop that are written out; more than that is a mistake."""
@@ -66,12 +72,14 @@ class FunctionWriter:
         name: Its name.
         helpers: Functions that it calls.
         index: Type of index arithmetic.
+        aligned: Bytes to which arguments are aligned.
         arguments: What is passed: buffers of the kernel and of its scratch memory, by name.
     """
 
     name: str
     helpers: Helpers
     index: str
+    aligned: int = 1
     arguments: list[str] = field(default_factory=list[str])
     _params: list[str] = field(default_factory=list[str])
     _variables: list[str] = field(default_factory=list[str])
@@ -80,6 +88,7 @@ class FunctionWriter:
     _values: dict[str, Value] = field(default_factory=dict[str, Value])
     _taken: dict[str, str] = field(default_factory=dict[str, str])
     _depth: int = 1
+    _shape: tuple[int, int, int] | None = None
 
     def argument(self, buffer: Buffer, passed: str, *, per_worker: bool = False) -> None:
         """A pointer to global memory."""
@@ -90,7 +99,8 @@ class FunctionWriter:
         element = dialect.stored(buffer.type.dtype)
         self._params.append(f"{dialect.memory}{const}{element}* {dialect.restrict} {name}")
         self.arguments.append(passed)
-        self._memory[buffer.name] = Memory(name, buffer.type, dialect.memory)
+        aligned = gcd(self.aligned, -buffer.low * buffer.type.dtype.bytes)
+        self._memory[buffer.name] = Memory(name, buffer.type, dialect.memory, aligned=aligned)
         if buffer.low:  # offsets count from the first element, which is not the lowest then
             self._lines.append(f"  {name} += {-buffer.low};")
         if per_worker:
@@ -115,7 +125,15 @@ class FunctionWriter:
         first = "" if in_memory else " = 0" if single else " = {0}"
         self._lines.append(f"  {kind} {name}{size}{first};")
         space = "__private " if in_memory and dialect.name == "opencl" else ""
-        self._memory[buffer.name] = Memory(name, buffer.type, space, single)
+        self._memory[buffer.name] = Memory(name, buffer.type, space, single, not in_memory)
+
+    def shared(self, buffer: Buffer) -> None:
+        """Memory that the items of a group share."""
+        dialect = self.helpers.dialect
+        name = self._fresh(buffer.name)
+        kind = dialect.stored(buffer.type.dtype)
+        self._lines.append(f"  {dialect.shared}{dialect.wide}{kind} {name}[{max(1, buffer.high)}];")
+        self._memory[buffer.name] = Memory(name, buffer.type, dialect.local, aligned=WIDE_BYTES)
 
     def body(
         self, lets: tuple[Let, ...], guards: tuple[Expr, ...], stmts: tuple[Stmt, ...]
@@ -189,6 +207,29 @@ class FunctionWriter:
         sizes = [-(-extent // size) * size for extent, size in zip(extents, local, strict=True)]
         return tuple(sizes), local
 
+    def grouped(
+        self, nest: Nest, lets: tuple[Let, ...], guards: tuple[Expr, ...]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Groups of items; items in all, and in a group."""
+        self._block(lets, self._values)
+        values = dict(self._values)
+        axes: list[list[int]] = []
+        dialect = self.helpers.dialect
+        used = Uses().block(nest.body).variables
+        for loops, numbers in ((nest.groups, dialect.group), (nest.items, dialect.item)):
+            axes.append([1, 1, 1])
+            for axis, loop in enumerate(reversed(loops)):
+                axes[-1][axis] = _trips(loop)
+                if loop.var not in used:
+                    continue
+                word = self._fresh(loop.var)
+                self._line(f"const {self.index} {word} = {numbers[axis]};")
+                values[loop.var] = self._iteration(loop, word)
+        groups, (x, y, z) = axes
+        self._shape = x, y, z
+        self._block(_guarded(guards, nest.body), values)
+        return tuple(g * n for g, n in zip(groups, self._shape, strict=True)), self._shape
+
     def _global(self, axis: int) -> str:
         dialect = self.helpers.dialect
         if dialect.name == "opencl":
@@ -207,7 +248,11 @@ class FunctionWriter:
     def text(self) -> str:
         """The function."""
         params = ", ".join((*self._params, *self._variables))
-        head = f"{self.helpers.dialect.kernel} {self.name}({params}) {{"
+        dialect = self.helpers.dialect
+        words = [dialect.kernel, "void", f"{self.name}({params}) {{"]
+        if self._shape is not None:
+            words.insert(dialect.sized_at, dialect.shaped(self._shape))
+        head = " ".join(words)
         return "\n".join([head, *self._lines, "}", ""])
 
     # Statements.
@@ -235,6 +280,8 @@ class FunctionWriter:
                     self._if(stmt, known)
                 case For():
                     self._for(stmt, known)
+                case Barrier():
+                    self._line(self.helpers.dialect.barrier)
                 case Prefetch():
                     pass  # devices fetch by themselves
 
@@ -247,7 +294,8 @@ class FunctionWriter:
         spelled = self.index if kind == INDEX else self.helpers.dialect.register(kind)
         word = self._fresh(stmt.var.name)
         self._line(f"const {spelled} {word} = {bare(value.text)};")
-        return Value(word, kind)
+        multiple = names.multiple(stmt.value) if kind == INDEX else 1
+        return Value(word, kind, multiple=multiple)
 
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
         condition = self._names(values).condition(stmt.condition)
@@ -267,14 +315,17 @@ class FunctionWriter:
         start, stop = names.position(loop.start), names.position(loop.stop)
         if start.known is not None and stop.known is not None:
             trips = range(start.known, stop.known, loop.step)
-            if len(trips) <= 1 or loop.kind is LoopKind.UNROLL:
+            if len(trips) <= 1 or (loop.kind is LoopKind.UNROLL and self._shape is None):
                 self._unrolled(loop, trips, values)
                 return
+        if loop.kind is LoopKind.UNROLL:  # registers are chosen by the variable
+            self._line("#pragma unroll")
         word = self._fresh(loop.var)
         step = f"++{word}" if loop.step == 1 else f"{word} += {loop.step}"
         head = f"{self.index} {word} = {start.text}; {word} < {stop.text}; {step}"
         self._line(f"for ({head}) {{")
-        self._indented(loop.body, {**values, loop.var: Value(word, INDEX)})
+        multiple = gcd(names.multiple(loop.start), loop.step)
+        self._indented(loop.body, {**values, loop.var: Value(word, INDEX, multiple=multiple)})
         self._line("}")
 
     def _unrolled(self, loop: For, trips: range, values: Mapping[str, Value]) -> None:

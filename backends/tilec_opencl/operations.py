@@ -52,11 +52,13 @@ class Value:
         text: The expression.
         type: Its type.
         known: Its value, where that is known.
+        multiple: What divides it; of 0 that is 0.
     """
 
     text: str
     type: VType
     known: int | None = None
+    multiple: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,11 @@ class Operations:
 
     def apply(self, op: str, args: Sequence[Value], result: VType) -> Value:
         """The value of ``op`` on ``args``."""
-        folded = self._folded(op, args)
+        folded = self.folded(op, args)
         if folded is not None:
             return folded
+        if result.lanes > 1 and self.helpers.dialect.name == "cuda":
+            raise InternalError(f"{op} of {result}: there is no arithmetic on vectors in cuda")
         if op == "cast":
             return self.cast(args[0], result.dtype)
         if op == "cond":
@@ -310,7 +314,7 @@ class Operations:
         text = f"{value.text}.s{at}"
         return Value(f"({text} != 0)" if kind.dtype == BOOL else text, kind)
 
-    def _folded(self, op: str, args: Sequence[Value]) -> Value | None:
+    def folded(self, op: str, args: Sequence[Value]) -> Value | None:
         """Index arithmetic on constants, which unrolled loops are full of."""
         if len(args) != 2 or args[0].type.lanes > 1 or args[0].type.dtype.name != "i64":
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, cast
 
 from tilec.errors import InternalError
@@ -69,6 +69,14 @@ class Program:
     text: str
     runs: tuple[Run, ...]
     scratch: tuple[Scratch, ...]
+
+
+def launches(steps: Sequence[Launch | HostLoop]) -> list[Launch]:
+    """The launches of some steps, those in loops too."""
+    found: list[Launch] = []
+    for step in steps:
+        found += launches(step.body) if isinstance(step, HostLoop) else [step]
+    return found
 
 
 def evaluate(bound: Bound, values: Mapping[str, int]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from tilec_opencl import devices
 from tilec_opencl.build import built
 from tilec_opencl.opened import buffer_of, opened
-from tilec_opencl.program import HostLoop, Launch, Run, evaluate, from_json
+from tilec_opencl.program import HostLoop, Launch, Run, evaluate, from_json, launches
 
 
 class OpenClRunner:
@@ -30,7 +30,7 @@ class OpenClRunner:
         self._temporaries.update((each.name, each.bytes) for each in self._program.scratch)
         built_program = built(device, source, binary)
         functions = {
-            launch.function for run in self._program.runs for launch in _launches(run.steps)
+            launch.function for run in self._program.runs for launch in launches(run.steps)
         }
         self._kernels = {name: self._cl.Kernel(built_program, name) for name in functions}
         self._constants = {
@@ -122,13 +122,6 @@ class OpenClRunner:
             buffers = [held[run.names.get(name, name)] for name in step.buffers]
             kernel.set_args(*buffers, *(number(values[name]) for name in step.variables))
             self._cl.enqueue_nd_range_kernel(self._device.queue, kernel, step.sizes, step.local)
-
-
-def _launches(steps: Sequence[Launch | HostLoop]) -> list[Launch]:
-    found: list[Launch] = []
-    for step in steps:
-        found += _launches(step.body) if isinstance(step, HostLoop) else [step]
-    return found
 
 
 def _host(address: int, low: int, high: int) -> Any:

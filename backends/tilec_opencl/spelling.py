@@ -8,7 +8,9 @@ of 16 bits in both and computed in f32 (see ``helpers.py``), so they work on eve
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from math import isinf, isnan
+from string import Template
 from typing import Final
 
 from tilec.dtypes import BF16, F16, F32, F64, DType, Kind
@@ -26,6 +28,9 @@ _OPENCL: Final = {
     "i8": "char", "i16": "short", "i32": "int", "i64": "long",
     "u8": "uchar", "u16": "ushort", "u32": "uint", "u64": "ulong",
     "f16": "ushort", "bf16": "ushort", "f32": "float", "f64": "double",
+}  # fmt: skip
+_CUDA_VECTORS: Final = {
+    **_OPENCL, "i64": "longlong", "u64": "ulonglong",
 }  # fmt: skip
 _CUDA: Final = {
     **_OPENCL,
@@ -45,8 +50,12 @@ class Dialect:
         long_suffix: Suffix of a signed constant of 64 bits.
         function: Before every function that is no kernel.
         kernel: Before every kernel.
+        sized: Before a kernel whose groups have some shape.
         memory: Before a pointer to global memory.
         shared: Before an array that a work-group shares.
+        local: Before a pointer to such an array.
+        wide: Aligns an array to 16 bytes.
+        sized_at: Where among the words before its name a kernel's shape stands.
         restrict: Says that a pointer has no alias.
         barrier: Waits for the other items of a group.
         group: Number of the group along an axis.
@@ -60,8 +69,12 @@ class Dialect:
     long_suffix: str
     function: str
     kernel: str
+    sized: str
     memory: str
     shared: str
+    local: str
+    wide: str
+    sized_at: int
     restrict: str
     barrier: str
     group: tuple[str, str, str]
@@ -82,11 +95,36 @@ class Dialect:
         if kind.lanes == 1:
             return self.scalar(kind.dtype)
         if self.name != "opencl":
-            raise InternalError(f"{kind}: there are no vectors in {self.name}")
+            return self._cuda_vector(kind)
         if kind.lanes not in (2, 4, 8, 16):
             raise InternalError(f"{kind}: OpenCL has no vectors of {kind.lanes} lanes")
         return (
             f"{'int' if kind.dtype.kind is Kind.BOOL else self.types[kind.dtype.name]}{kind.lanes}"
+        )
+
+    def _cuda_vector(self, kind: VType) -> str:
+        """CUDA has vectors of at most 16 bytes, to be moved and not to be computed with."""
+        if kind.dtype.kind is Kind.BOOL or kind.lanes not in (2, 4):
+            raise InternalError(f"{kind}: there are no such vectors in CUDA")
+        if kind.lanes * kind.dtype.bytes > 16:
+            raise InternalError(f"{kind}: vectors in CUDA have at most 16 bytes")
+        return f"{_CUDA_VECTORS[kind.dtype.name]}{kind.lanes}"
+
+    def component(self, lane: int) -> str:
+        """What selects a lane of a vector."""
+        return f".s{LANES[lane]}" if self.name == "opencl" else f".{'xyzw'[lane]}"
+
+    def made(self, kind: VType, parts: Sequence[str]) -> str:
+        """A vector of some lanes."""
+        given = ", ".join(parts)
+        if self.name == "opencl":
+            return f"({self.register(kind)})({given})"
+        return f"make_{self.register(kind)}({given})"
+
+    def shaped(self, shape: tuple[int, int, int]) -> str:
+        """What stands before a kernel whose groups have a shape."""
+        return Template(self.sized).substitute(
+            X=shape[0], Y=shape[1], Z=shape[2], N=shape[0] * shape[1] * shape[2]
         )
 
     def literal(self, value: float, dtype: DType) -> str:
@@ -121,9 +159,13 @@ OPENCL: Final = Dialect(
     types=_OPENCL,
     long_suffix="L",
     function="__attribute__((always_inline)) ",
-    kernel="__kernel void",
+    kernel="__kernel",
+    sized="__attribute__((reqd_work_group_size($X, $Y, $Z)))",
     memory="__global ",
     shared="__local ",
+    local="__local ",
+    wide="__attribute__((aligned(16))) ",
+    sized_at=1,
     restrict="restrict",
     barrier="barrier(CLK_LOCAL_MEM_FENCE);",
     group=("get_group_id(0)", "get_group_id(1)", "get_group_id(2)"),
@@ -138,9 +180,13 @@ CUDA: Final = Dialect(
     types=_CUDA,
     long_suffix="LL",
     function="static __device__ inline ",
-    kernel='extern "C" __global__ void',
+    kernel='extern "C" __global__',
+    sized="__launch_bounds__($N)",
     memory="",
     shared="__shared__ ",
+    local="",
+    wide="__align__(16) ",
+    sized_at=2,
     restrict="__restrict__",
     barrier="__syncthreads();",
     group=("blockIdx.x", "blockIdx.y", "blockIdx.z"),
@@ -148,7 +194,7 @@ CUDA: Final = Dialect(
     size=("blockDim.x", "blockDim.y", "blockDim.z"),
     groups=("gridDim.x", "gridDim.y", "gridDim.z"),
 )
-"""CUDA C++ as nvcc and NVRTC compile it; for kernels without vectors."""
+"""CUDA C++ as nvcc and NVRTC compile it; for kernels that do not compute with vectors."""
 
 
 def _float(value: float, dtype: DType) -> str:

@@ -11,8 +11,8 @@ import tilec
 from tests.lower.interpret import Interpreter
 from tests.lower.texts import program
 from tilec.kernel.ir import Apply, For, If, Kernel, Load, Stmt, Store, Var
+from tilec.kernel.walk import expressions, statements
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import expressions, statements
 from tilec.schedule import blocks, model
 from tilec.schedule.product import Product
 from tilec.schedule.values import Tiled

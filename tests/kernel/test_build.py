@@ -13,7 +13,8 @@ from tilec.dtypes import BOOL, F32
 from tilec.kernel import build
 from tilec.kernel.ir import CONDITION, INDEX, Apply, Const, Expr, Load, Ramp, Splat, Var, VType
 from tilec.kernel.printer import print_expression
-from tilec.lower.walk import expressions, linear_step, substitute
+from tilec.kernel.walk import expressions
+from tilec.lower.walk import linear_step, substitute
 
 NAMES = "ijk"
 DIVISIONS = ("floor_div", "floor_mod")

@@ -255,10 +255,12 @@ def test_scratch() -> None:
     refuse("register buffer w crosses", outside, parallel(5, outside))
 
 
-def test_only_the_outermost_loop_is_divided() -> None:
+def test_each_of_nested_loops_is_divided() -> None:
     inner = replace(loop("q", 0, 3, put(p)), kind=LoopKind.PARALLEL)
-    accept(parallel(3, inner))
+    refuse("the iteration q = 0", parallel(3, inner))
     refuse("the iteration q = 0", loop("p", 0, 3, inner))
+    apart = build.add(build.mul(p, build.const(3)), build.var("q"))
+    accept(parallel(3, replace(loop("q", 0, 3, put(apart)), kind=LoopKind.PARALLEL)))
 
 
 @dataclass

@@ -1,21 +1,25 @@
 """Runs kernel IR in plain Python: slow, obvious, and independent of any backend.
 
 Iterations of a parallel loop run in an order of their own, and find nothing usable in the scratch
-memory that is private to a thread.
+memory that is private to a thread. The items of a group run one after the other from barrier to
+barrier, now from the first to the last, now the other way round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilec.dtypes import BF16, DType
+from tilec.kernel.groups import Nest, nest_of
 from tilec.kernel.ir import (
     Apply,
+    Barrier,
     Const,
     Expr,
     Fold,
@@ -81,11 +85,17 @@ class Interpreter:
             shape = (buffer.high, buffer.type.lanes) if in_registers else (buffer.high,)
             self.memory[buffer.name] = np.zeros(shape, numpy_dtype(buffer.type.dtype))
         with np.errstate(all="ignore"):
-            self.block(self.kernel.body)
+            for _ in self.block(self.kernel.body):
+                raise AssertionError("a barrier outside of any group")
 
-    def block(self, body: tuple[Stmt, ...]) -> None:
+    def block(self, body: tuple[Stmt, ...]) -> Iterator[Barrier]:
+        """Runs statements; stops at each barrier."""
         for stmt in body:
             match stmt:
+                case Barrier():
+                    yield stmt
+                case For(kind=LoopKind.GROUP):
+                    self.groups(stmt)
                 case For():
                     start, stop = int(self.value(stmt.start)), int(self.value(stmt.stop))
                     divided = stmt.kind is LoopKind.PARALLEL
@@ -94,15 +104,49 @@ class Interpreter:
                         self.values[stmt.var] = at
                         if divided:
                             self.spoil()
-                        self.block(stmt.body)
+                        yield from self.block(stmt.body)
                 case If():
-                    self.block(stmt.then if self.value(stmt.condition) else stmt.otherwise)
+                    yield from self.block(
+                        stmt.then if self.value(stmt.condition) else stmt.otherwise
+                    )
                 case Let():
                     self.values[stmt.var.name] = self.value(stmt.value)
                 case Store():
                     self.store(stmt)
                 case Prefetch():
                     self.value(stmt.index)
+
+    def groups(self, loop: For) -> None:
+        """All groups of a nest, the last one first."""
+        nest = nest_of(loop)
+        for group in reversed([*product(*map(self.trips, nest.groups))]):
+            self.values.update(zip((each.var for each in nest.groups), group, strict=True))
+            self.group(nest)
+
+    def group(self, nest: Nest) -> None:
+        """The items of one group, each with registers and values of its own."""
+        self.spoil()
+        local = {b.name for b in self.kernel.locals if b.scope is Scope.LOCAL}
+        private = private_buffers(self.kernel) - local
+        items: list[Iterator[Barrier]] = []
+        for item in product(*map(self.trips, nest.items)):
+            own = {
+                name: array.copy() if name in private else array
+                for name, array in self.memory.items()
+            }
+            values = dict(zip((each.var for each in nest.items), item, strict=True))
+            running = Interpreter(self.kernel, own, {**self.values, **values})
+            items.append(running.block(nest.body))
+        order = items
+        while True:
+            order = order[::-1]
+            stops = [next(item, None) for item in order]
+            if all(stop is None for stop in stops):
+                return
+            assert None not in stops, "an item ends while others wait at a barrier"
+
+    def trips(self, loop: For) -> range:
+        return range(int(self.value(loop.start)), int(self.value(loop.stop)), loop.step)
 
     def spoil(self) -> None:
         """Leave numbers in private scratch memory that no kernel may rely on."""
@@ -115,7 +159,11 @@ class Interpreter:
         held = self.kernel.buffers()[stmt.buffer]
         array = self.memory[stmt.buffer]
         if held.scope is Scope.REGISTER:
-            array[int(self.value(stmt.index))] = value
+            at = int(self.value(stmt.index))
+            if held.type.lanes == 1 and stmt.value.type.lanes > 1:
+                array[at : at + stmt.value.type.lanes, 0] = value
+            else:
+                array[at] = value
             return
         for lane, at in self.lanes(stmt.index, stmt.stride, stmt.mask, stmt.value.type.lanes):
             assert held.low <= at < held.high, f"store to {stmt.buffer}[{at}]"
@@ -161,7 +209,10 @@ class Interpreter:
         held = self.kernel.buffers()[expr.buffer]
         array = self.memory[expr.buffer]
         if held.scope is Scope.REGISTER:
-            row = array[int(self.value(expr.index))]
+            at = int(self.value(expr.index))
+            if held.type.lanes == 1 and expr.type.lanes > 1:
+                return array[at : at + expr.type.lanes, 0].copy()
+            row = array[at]
             return row.copy() if held.type.lanes > 1 else row[0]
         result = np.zeros(expr.type.lanes, dtype)
         for lane, at in self.lanes(expr.index, expr.stride, expr.mask, expr.type.lanes):

@@ -14,9 +14,9 @@ from tests.lower.texts import program
 from tilec.kernel.ir import Const, For, If, Kernel, LoopKind, Store
 from tilec.kernel.printer import print_kernel
 from tilec.kernel.verify import verify
+from tilec.kernel.walk import statements
 from tilec.lower.loops import CASCADE_POINTS, CHUNK
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import statements
 from tilec.target.core import Core
 
 WINDOW = "function (A[N], F[K]) -> (O) { O[i : N] = +(A[i + k - 1] * F[k]); }"

@@ -11,8 +11,8 @@ import tilec
 from tests.lower.texts import program
 from tilec.kernel.ir import Kernel, Prefetch, Store
 from tilec.kernel.printer import print_kernel
+from tilec.kernel.walk import statements
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import statements
 from tilec.target.core import Core, host_core
 
 SMALL = Core(l2_bytes=1 << 12, l3_bytes=0, threads=8)

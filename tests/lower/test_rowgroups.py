@@ -6,11 +6,11 @@ import pytest
 
 from tests.lower.texts import program
 from tilec.kernel.ir import Prefetch, Scope
+from tilec.kernel.walk import statements
 from tilec.lower.groups import groups
 from tilec.lower.pipeline import lower_program
 from tilec.lower.rowgroups import row_groups
 from tilec.lower.units import RowGroup, nodes_of
-from tilec.lower.walk import statements
 from tilec.target.core import Core
 
 SOFTMAX = """R[i, 0 : M, 1] = >(X[i, j]); E = exp(X - R); S[i, 0 : M, 1] = +(E[i, j]);

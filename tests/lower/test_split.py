@@ -12,11 +12,11 @@ from tests.lower.texts import flat_piece, program
 from tilec.dtypes import F32, F64
 from tilec.kernel.ir import For, LoopKind
 from tilec.kernel.verify import verify
+from tilec.kernel.walk import statements
 from tilec.lower import split as splitting
 from tilec.lower.flatten import offsets
 from tilec.lower.pipeline import lower_program
 from tilec.lower.split import FEW_OUTPUTS, MANY_POINTS, TASK, TASKS, split
-from tilec.lower.walk import statements
 from tilec.tensor.ir import TensorType
 
 

@@ -16,10 +16,10 @@ from tests.lower.texts import flat_pieces, program
 from tilec import Schedule, Streamed
 from tilec.kernel.ir import For, LoopKind, Module
 from tilec.kernel.verify import verify
+from tilec.kernel.walk import statements
 from tilec.lower.loops import CASCADE_POINTS
 from tilec.lower.pipeline import lower_program
 from tilec.lower.streams import reduction
-from tilec.lower.walk import statements
 from tilec.runtime.arrays import spec_of
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.stream import illegal, spread

@@ -12,8 +12,8 @@ import tilec
 from tests.lower.texts import program
 from tilec.kernel.ir import Kernel, Zip
 from tilec.kernel.printer import print_kernel
+from tilec.kernel.walk import expressions
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import expressions
 from tilec.runtime.arrays import Array
 from tilec.target.core import host_core
 

@@ -32,8 +32,8 @@ from tilec.kernel.ir import (
 )
 from tilec.kernel.printer import print_kernel
 from tilec.kernel.verify import verify
+from tilec.kernel.walk import statements
 from tilec.lower.vectorise import Vectorise, widen
-from tilec.lower.walk import statements
 
 SIZE = 200
 I = build.var("i")  # noqa: E741 - the index of every example here

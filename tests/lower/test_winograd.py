@@ -14,8 +14,8 @@ from tests.rewrite.convolutions import conv
 from tilec.dtypes import F64
 from tilec.kernel.ir import For, LoopKind
 from tilec.kernel.verify import verify
+from tilec.kernel.walk import statements
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import statements
 from tilec.rewrite.convolution import Convolution, convolution_of
 from tilec.rewrite.methods import apply_methods
 from tilec.rewrite.winograd import winograd_of

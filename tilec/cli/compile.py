@@ -31,8 +31,15 @@ if TYPE_CHECKING:
     from tilec.program.pipeline import PassEvent
 
 # Suffix and Pygments lexer of the stages; others are written under their own name.
-_SUFFIXES = {"llvm": "ll", "asm": "s", "opencl": "cl", "python": "py"}
-_LEXERS = {"tile": "tile", "llvm": "llvm", "asm": "gas", "opencl": "c", "python": "python"}
+_SUFFIXES = {"llvm": "ll", "asm": "s", "opencl": "cl", "cuda": "cu", "python": "py"}
+_LEXERS = {
+    "tile": "tile",
+    "llvm": "llvm",
+    "asm": "gas",
+    "opencl": "c",
+    "cuda": "cuda",
+    "python": "python",
+}
 
 
 @click.command("compile")
@@ -42,6 +49,12 @@ _LEXERS = {"tile": "tile", "llvm": "llvm", "asm": "gas", "opencl": "c", "python"
 @target_option
 @method_option
 @click.option("--cpu", metavar="NAME", help="LLVM's name of another CPU to compile for.")
+@click.option(
+    "--gpu",
+    metavar="NAME|FILE",
+    help="A description of GPUs to compile for, with --target opencl: nvidia, amd, intel, apple, "
+    "mali, pocl, generic, or a TOML file. No device is needed to print code.",
+)
 @click.option(
     "--emit",
     metavar="STAGE[,STAGE...]",
@@ -76,6 +89,7 @@ def command(
     target: str | None,
     conv: str | None,
     cpu: str | None,
+    gpu: str | None,
     emit: str | None,
     folder: Path | None,
     after: tuple[str, ...],
@@ -96,8 +110,8 @@ def command(
     """
     source = read_source(file, expression)
     function = tilec.function(source, name=function_name)
-    options = _options(target, conv, cpu, disable)
-    wanted = _stages(emit, options.target, everything=folder is not None, none=bool(after))
+    options = _options(target, conv, cpu, gpu, disable)
+    wanted = _stages(emit, options, everything=folder is not None, none=bool(after))
     log = _Log(after, time_passes)
 
     if wanted == ("tile",) and not shapes and not log.is_wanted:
@@ -169,7 +183,11 @@ class _Log:
 
 
 def _options(
-    target: str | None, conv: str | None, cpu: str | None, disable: Sequence[str]
+    target: str | None,
+    conv: str | None,
+    cpu: str | None,
+    gpu: str | None,
+    disable: Sequence[str],
 ) -> Options:
     options = read_environment().options
     return replace(
@@ -177,16 +195,18 @@ def _options(
         target=target or options.target,
         conv=conv or options.conv,
         cpu=cpu,
+        gpu=gpu or options.gpu,
         disable=tuple(disable),
     )
 
 
-def _stages(emit: str | None, target: str, *, everything: bool, none: bool) -> tuple[str, ...]:
+def _stages(emit: str | None, options: Options, *, everything: bool, none: bool) -> tuple[str, ...]:
+    target = options.target
     found = {info.name: info for info in tilec.targets()}
     name = target.partition(":")[0]  # what follows is a device
     if name not in found:
         raise click.UsageError(f"there is no target {target!r}; the targets are {', '.join(found)}")
-    if not found[name].available:
+    if not found[name].available and options.gpu is None:
         raise TargetError(f"the target {name} cannot be used: {found[name].details}")
     known = found[name].stages
     if emit is None:

@@ -20,6 +20,7 @@ class Scope(Enum):
     GLOBAL = "global"  # argument of the kernel
     CACHE = "cache"  # scratch memory of one call, e.g. a packed panel
     REGISTER = "register"  # accumulators; indexed by constants once loops are unrolled
+    LOCAL = "local"  # shared by the items of a group, undefined when the group begins
 
 
 class LoopKind(Enum):
@@ -28,13 +29,20 @@ class LoopKind(Enum):
     Scratch buffers that one parallel loop names, and nothing outside it, are private to its
     threads and undefined when an iteration begins; so are register buffers of several parallel
     loops. Other scratch buffers are shared, as arguments are. Of nested parallel loops the
-    outermost is divided among threads.
+    outermost is divided among threads; a device that runs items takes all of them apart.
+
+    *Groups of items*, for devices. Nested ``GROUP`` loops have nothing inside but nested ``ITEM``
+    loops, all with constant bounds. Each iteration of the former is a group, and its items run side
+    by side, each with register buffers of its own. The items of a group share its local buffers;
+    what one stores there another sees after a ``Barrier``. Groups know nothing of each other.
     """
 
     SERIAL = "serial"
     PARALLEL = "parallel"  # iterations are independent and may run on any thread
     UNROLL = "unroll"  # constant bounds; the body is repeated
     VECTOR = "vector"  # iterations become lanes (see ``lower/vectorise.py``)
+    GROUP = "group"  # iterations are groups of items
+    ITEM = "item"  # iterations are the items of a group
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Buffer:
 
     ``low`` is negative only for arguments with negative strides, whose pointer is that of their
     first element. The elements of a register buffer may be vectors, those of others are scalars.
+    Several scalars that lie side by side in a register buffer may be accessed as one vector.
     """
 
     name: str
@@ -211,7 +220,15 @@ class Prefetch:
     to_write: bool = False
 
 
-Stmt: TypeAlias = For | If | Store | Let | Prefetch
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """All items of a group arrive here before one of them goes on.
+
+    It stands in loops that take the same iterations for all items, and in no ``If``.
+    """
+
+
+Stmt: TypeAlias = For | If | Store | Let | Prefetch | Barrier
 
 
 @dataclass(frozen=True, slots=True)

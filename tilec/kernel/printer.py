@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from tilec.dtypes import F32, I64, Kind
 from tilec.kernel.ir import (
     Apply,
+    Barrier,
     Buffer,
     Const,
     Expr,
@@ -66,6 +67,8 @@ _KINDS: Final = {
     LoopKind.PARALLEL: "parallel ",
     LoopKind.UNROLL: "unrolled ",
     LoopKind.VECTOR: "vector ",
+    LoopKind.GROUP: "group ",
+    LoopKind.ITEM: "item ",
 }
 
 
@@ -145,6 +148,8 @@ def _statement(stmt: Stmt, depth: int) -> Iterator[str]:
         case Prefetch():
             purpose = " to write" if stmt.to_write else ""
             yield f"{pad}prefetch{purpose} {stmt.buffer}[{_expression(stmt.index, 0)}]"
+        case Barrier():
+            yield f"{pad}barrier"
         case Let():
             yield f"{pad}let {stmt.var.name}: {stmt.var.type} = {_expression(stmt.value, 0)}"
         case _:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field
+from typing import Final
 
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
     Apply,
+    Barrier,
     Const,
     Expr,
     Fold,
@@ -27,6 +29,9 @@ from tilec.kernel.ir import (
     Zip,
 )
 from tilec.records import dataclass
+
+DIVIDED: Final = (LoopKind.PARALLEL, LoopKind.GROUP)
+"""Kinds of loops whose iterations run side by side."""
 
 
 @dataclass(slots=True)
@@ -53,7 +58,7 @@ class Uses:
             case For():
                 self._expr(stmt.start)
                 self._expr(stmt.stop)
-                if not (self.divided and stmt.kind is LoopKind.PARALLEL):
+                if not (self.divided and stmt.kind in DIVIDED):
                     self.block(stmt.body)
             case If():
                 self._expr(stmt.condition)
@@ -67,6 +72,8 @@ class Uses:
                 self._expr(stmt.index)
             case Let():
                 self._expr(stmt.value)
+            case Barrier():
+                pass
 
     def _exprs(self, *exprs: Expr | None) -> None:
         for expr in exprs:
@@ -95,7 +102,7 @@ class Uses:
 def parallel_loops(body: Sequence[Stmt]) -> Iterator[For]:
     """The outermost parallel loops."""
     for stmt in body:
-        if isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL:
+        if isinstance(stmt, For) and stmt.kind in DIVIDED:
             yield stmt
         elif isinstance(stmt, For):
             yield from parallel_loops(stmt.body)
@@ -107,21 +114,23 @@ def parallel_loops(body: Sequence[Stmt]) -> Iterator[For]:
 def private_buffers(kernel: Kernel) -> frozenset[str]:
     """Scratch buffers of which every thread has its own, undefined when an iteration begins.
 
-    They are those that one parallel loop names, and nothing outside it, and the register buffers
-    of several parallel loops.
+    They are those that one parallel loop names, and nothing outside it, and the register and local
+    buffers of several parallel loops.
 
     Raises:
-        InternalError: a register buffer is used both inside and outside a parallel loop.
+        InternalError: a register or local buffer is used both inside and outside a parallel loop.
     """
     inside = [Uses().block(loop.body).buffers for loop in parallel_loops(kernel.body)]
     outside = Uses(divided=True).block(kernel.body).buffers
     private: set[str] = set()
     for buffer in kernel.locals:
         loops = sum(buffer.name in buffers for buffers in inside)
-        if buffer.scope is Scope.REGISTER and loops and buffer.name in outside:
+        always = buffer.scope is not Scope.CACHE
+        if always and loops and buffer.name in outside:
             raise InternalError(
-                f"{kernel.name}: the register buffer {buffer.name} crosses a parallel loop"
+                f"{kernel.name}: the {buffer.scope.value} buffer {buffer.name} crosses a parallel "
+                "loop"
             )
-        if loops and buffer.name not in outside and (loops == 1 or buffer.scope is Scope.REGISTER):
+        if loops and buffer.name not in outside and (loops == 1 or always):
             private.add(buffer.name)
     return frozenset(private)

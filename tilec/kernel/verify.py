@@ -2,23 +2,26 @@
 
 What is checked: names and their scopes, the types of every expression and statement, that buffers
 are of the kind their scope allows, that every access stays inside its buffer, that iterations of a
-parallel loop do not meet in memory (``races.py``), and that the calls of a module fit their kernels
-and never let a buffer that is written overlap another one.
+parallel loop do not meet in memory (``races.py``), that the items of a group agree on barriers and
+local memory (``groups.py``), and that the calls of a module fit their kernels and never let a
+buffer that is written overlap another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Never
+from typing import Final, Never
 
 from tilec.dtypes import BOOL, I64, Kind, integer_range
 from tilec.errors import InternalError
 from tilec.kernel.bounds import Facts
+from tilec.kernel.groups import check_group
 from tilec.kernel.ir import (
     CONDITION,
     INDEX,
     Apply,
+    Barrier,
     Buffer,
     Call,
     Const,
@@ -44,10 +47,17 @@ from tilec.kernel.ir import (
 from tilec.kernel.printer import print_expression, print_statement
 from tilec.kernel.races import ParallelLoop
 from tilec.kernel.uses import Uses, private_buffers
+from tilec.kernel.walk import operands
 from tilec.operations import OPERATIONS, Rule
 
 _EXTRA_ARITIES = {"fma": 3, "floor_div": 2, "floor_mod": 2}
 _FOLDS = ("add", "mul", "max", "min")
+_NESTED: Final = {
+    LoopKind.PARALLEL: (LoopKind.SERIAL, LoopKind.PARALLEL),
+    LoopKind.GROUP: (LoopKind.SERIAL, LoopKind.GROUP),
+    LoopKind.ITEM: (LoopKind.GROUP, LoopKind.ITEM),
+}
+"""What loops of some kinds may stand in, the nearest of these kinds or none of them."""
 
 
 def verify(module: Module) -> None:
@@ -156,7 +166,7 @@ def _check_buffers(kernel: Kernel) -> None:
     for buffer in kernel.locals:
         if buffer.scope is Scope.GLOBAL or buffer.low != 0 or not buffer.writable:
             raise InternalError(f"{kernel.name}: {buffer.name} is no scratch buffer")
-        if buffer.scope is Scope.CACHE and buffer.type.lanes != 1:
+        if buffer.scope is not Scope.REGISTER and buffer.type.lanes != 1:
             raise InternalError(f"{kernel.name}: the elements of {buffer.name} must be scalars")
 
 
@@ -168,7 +178,8 @@ class _Checker:
         self.buffers = kernel.buffers()
         self.private = private_buffers(kernel)
         self.stmt: Stmt | None = None
-        self.parallel: ParallelLoop | None = None
+        self.divided: list[ParallelLoop] = []
+        self.inside = LoopKind.SERIAL
 
     def block(self, body: tuple[Stmt, ...], names: dict[str, VType], facts: Facts) -> None:
         """Check statements in order."""
@@ -182,6 +193,8 @@ class _Checker:
                     self._check_if(stmt, names, facts)
                 case Store():
                     self._check_store(stmt, names, facts)
+                case Barrier():
+                    self._require(self.inside is LoopKind.ITEM, "there are no items to wait for")
                 case Prefetch():
                     self.expression(stmt.index, names, facts)
                     self._require(stmt.buffer in self.buffers, f"there is no buffer {stmt.buffer}")
@@ -195,7 +208,7 @@ class _Checker:
 
     def expression(self, expr: Expr, names: dict[str, VType], facts: Facts) -> None:
         """Check an expression and all below it."""
-        for below in _operands(expr):
+        for below in operands(expr):
             self.expression(below, names, facts)
         self._require(expr.type.lanes >= 1, "there are fewer lanes than one")
         match expr:
@@ -234,15 +247,20 @@ class _Checker:
             self._require(known, "the bounds of an unrolled loop must be constants")
         inner = facts.fork()
         variable = inner.enter_loop(loop.var, loop.start, loop.stop, loop.step)
-        # Of nested parallel loops the outermost is divided.
-        divided = loop.kind is LoopKind.PARALLEL and self.parallel is None
-        if divided:
+        around = self.inside
+        if loop.kind in _NESTED:
+            self._require(around in _NESTED[loop.kind], f"it stands in a {around.value} loop")
+            self.inside = loop.kind
+            # Iterations that agree on the loops around: with those of all of them, any two.
             shared = Uses().block(loop.body).stores.keys() - self.private
             outer = frozenset(facts.variables)
-            self.parallel = ParallelLoop(loop.var, variable, outer, frozenset(shared))
+            self.divided.append(ParallelLoop(loop.var, variable, outer, frozenset(shared)))
+        if loop.kind is LoopKind.GROUP and around is not LoopKind.GROUP:
+            check_group(self.kernel, loop)
         self.block(loop.body, {**names, loop.var: INDEX}, inner)
-        if divided and self.parallel is not None:
-            race, self.parallel, self.stmt = self.parallel.race(), None, loop
+        self.inside = around
+        if loop.kind in _NESTED:
+            race, self.stmt = self.divided.pop().race(), loop
             if race is not None:
                 self._fail(race)
 
@@ -303,8 +321,9 @@ class _Checker:
         mask = access.mask if buffer.type.lanes == 1 else None
         there, offset = facts.at(access.index, lanes, access.stride, mask)
         case = there.outside(offset, buffer.low, buffer.high)
-        if case is None and self.parallel is not None and self.stmt is not None:
-            self.parallel.add(access, offset, there, self.stmt)
+        if case is None and self.stmt is not None:
+            for loop in self.divided:
+                loop.add(access, offset, there, self.stmt)
         if case is not None:
             where = print_expression(access.index)
             extent = f"{buffer.low} to {buffer.high}"
@@ -358,21 +377,3 @@ def _allowed(expr: Apply, dtypes: list[str]) -> bool:
             return first == BOOL and len({*dtypes[1:], result.name}) == 1
         case Rule.CAST:
             return True
-
-
-def _operands(expr: Expr) -> Iterator[Expr]:
-    match expr:
-        case Const() | Var():
-            return
-        case Load():
-            yield expr.index
-            if expr.mask is not None:
-                yield expr.mask
-        case Apply():
-            yield from expr.args
-        case Splat() | Fold():
-            yield expr.arg
-        case Zip():
-            yield from (expr.first, expr.second)
-        case Ramp():
-            yield expr.start

@@ -10,6 +10,7 @@ from tilec.lower import special
 from tilec.lower.decide import Decision, Planned, flops_of, kernel_name, obey, refuse, wanted_for
 from tilec.lower.defaults import overwritten
 from tilec.lower.flatten import Epilogue, FlatPiece, flat_places, flatten, merge_loops
+from tilec.lower.grouped import GroupWriter
 from tilec.lower.groups import Group
 from tilec.lower.loops import LoopWriter, Target
 from tilec.lower.pieces import Piece, cut_alone
@@ -23,7 +24,8 @@ from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.transpose import TransposeWriter, transposition
 from tilec.lower.work import Lowering, finish, most_lanes
-from tilec.schedule import stream
+from tilec.schedule import grouped, stream
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
 from tilec.schedule.transformed import TransformPlan
@@ -106,6 +108,11 @@ def _lower_flats(
     wanted = wanted_for(work.schedule, name)
     if isinstance(wanted, TransformPlan):
         refuse(name, wanted, "the kernel is no convolution that this method can compute")
+    product = _grouped(work, flats, target, name)
+    if isinstance(product, special.Body):
+        work.decide(Decision(name, product.notes[0], None, flops_of(flats)))
+        finish(work, group, product, name)
+        return
     streamed = _stream(work, flats, target, node, name)
     if streamed is not None:
         finish(work, group, streamed, name)
@@ -123,6 +130,30 @@ def _lower_flats(
     body, planned = _plain(work, flats, target, node, name)
     work.decide(Decision(name, tile, None, flops_of(flats), pieces=planned))
     finish(work, group, body, name)
+
+
+def _grouped(
+    work: Lowering, flats: list[FlatPiece], target: Target, name: str
+) -> special.Body | str:
+    """A sum of products for groups of items; else the reason why there is none."""
+    wanted, gpu = wanted_for(work.schedule, name), work.core.gpu
+    if not isinstance(wanted, Grouped | None):
+        return "the schedule asks for something else"
+    problem: Product | str = "there are no groups of items, or the pass is switched off"
+    if gpu is not None and "tile" not in work.disable:
+        problem = "several pieces write the output"
+        problem = recognise(flats[0], target) if len(flats) == 1 else problem
+    if gpu is None or isinstance(problem, str):
+        return refuse(name, wanted, str(problem))
+    plan = grouped.choose(problem, gpu) if wanted is None else wanted
+    if isinstance(plan, str):
+        return refuse(name, wanted, plan)
+    why, sides = grouped.illegal(problem, plan, gpu), grouped.sides(problem)
+    if why is not None or isinstance(sides, str):
+        return refuse(name, wanted, str(why))
+    places = flat_places(work.places)
+    body = GroupWriter(problem, sides, plan, flats[0], target, places).body()
+    return replace(body, notes=(grouped.note(problem, plan, gpu),))
 
 
 def _transpose(

@@ -11,6 +11,7 @@ from tilec.lower.flatten import FlatPiece
 from tilec.lower.units import Unit
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.transformed import TransformPlan
@@ -112,7 +113,9 @@ def check_methods(schedule: Schedule, rewritten: Mapping[str, str]) -> None:
             raise ScheduleError.illegal(name, wanted, reason)
 
 
-def refuse(name: str, wanted: Tiled | Streamed | TransformPlan | None, reason: str) -> str:
+def refuse(
+    name: str, wanted: Tiled | Streamed | Grouped | TransformPlan | None, reason: str
+) -> str:
     """The reason for plain loops.
 
     Raises:

@@ -15,6 +15,7 @@ from tilec.kernel import build
 from tilec.kernel.ir import (
     INDEX,
     Apply,
+    Barrier,
     Buffer,
     Const,
     Expr,
@@ -95,6 +96,8 @@ class _Narrower:
                 )
             case Store():
                 return tuple(self._stores(stmt))
+            case Barrier():
+                return (stmt,)
             case Prefetch():
                 return (replace(stmt, index=self.whole(stmt.index)),)
 

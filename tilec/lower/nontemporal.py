@@ -18,7 +18,8 @@ from typing import ClassVar
 
 from tilec.kernel import build
 from tilec.kernel.ir import Buffer, Const, For, If, Kernel, Load, Prefetch, Stmt, Store
-from tilec.lower.walk import expressions, linear_step
+from tilec.kernel.walk import expressions
+from tilec.lower.walk import linear_step
 from tilec.records import dataclass
 from tilec.target.core import Core
 

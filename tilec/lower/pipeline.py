@@ -181,7 +181,8 @@ def _units(
     rows: tuple[Single, ...] = found
     if FUSE_ROWS not in work.disable:
         rows = row_groups(work.program, found, strides, work.core, apart)
-    if FUSE_BLOCKS in work.disable:
+    # Blocks are for caches that keep what one kernel leaves to the next.
+    if FUSE_BLOCKS in work.disable or work.core.gpu is not None:
         return rows
     return block_groups(work.program, rows, work.core, apart)
 

@@ -25,8 +25,8 @@ from tilec.kernel.ir import (
     Var,
     VType,
 )
+from tilec.kernel.walk import statements
 from tilec.lower.translate import Place, convert
-from tilec.lower.walk import statements
 from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Gather, Map, RandomState, RandomValue, Reshape, Scatter, TensorType

@@ -20,6 +20,7 @@ from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.ir import (
     Apply,
+    Barrier,
     Buffer,
     Const,
     Expr,
@@ -40,7 +41,8 @@ from tilec.kernel.ir import (
     VType,
     Zip,
 )
-from tilec.lower.walk import expressions, linear_step, statements, substitute, with_args
+from tilec.kernel.walk import expressions, statements
+from tilec.lower.walk import linear_step, substitute, with_args
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 
@@ -100,7 +102,7 @@ class _Vectoriser:
             case If():
                 then, otherwise = self.block(stmt.then), self.block(stmt.otherwise)
                 return (replace(stmt, then=then, otherwise=otherwise),)
-            case Store() | Let() | Prefetch():
+            case Store() | Let() | Prefetch() | Barrier():
                 return (stmt,)
 
     def loop(self, loop: For) -> tuple[Stmt, ...]:
@@ -182,6 +184,8 @@ class _Widener:
                 if value.type.lanes > 1:
                     self.varying.add(stmt.var.name)
                 return (Let(Var(stmt.var.name, value.type), value),)
+            case Barrier():
+                return (stmt,)
             case Prefetch():  # of the first lane: the others lie behind it or on lines of their own
                 return (replace(stmt, index=substitute(stmt.index, {self.var: self.start})),)
             case Store():

@@ -1,8 +1,8 @@
-"""Walking and substituting in kernel IR."""
+"""Substituting in kernel IR."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from operator import is_
 
@@ -10,6 +10,7 @@ from tilec.kernel import build
 from tilec.kernel.ir import (
     INDEX,
     Apply,
+    Barrier,
     Const,
     Expr,
     Fold,
@@ -25,66 +26,7 @@ from tilec.kernel.ir import (
     Var,
     Zip,
 )
-
-
-def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
-    """Every statement, the enclosing one before those inside."""
-    for stmt in body:
-        yield stmt
-        if isinstance(stmt, For):
-            yield from statements(stmt.body)
-        elif isinstance(stmt, If):
-            yield from statements(stmt.then)
-            yield from statements(stmt.otherwise)
-
-
-def operands(expr: Expr) -> tuple[Expr, ...]:
-    """The expressions directly below."""
-    match expr:
-        case Const() | Var():
-            return ()
-        case Load():
-            return (expr.index,) if expr.mask is None else (expr.index, expr.mask)
-        case Apply():
-            return expr.args
-        case Splat() | Fold():
-            return (expr.arg,)
-        case Zip():
-            return (expr.first, expr.second)
-        case Ramp():
-            return (expr.start,)
-
-
-def expressions(item: tuple[Stmt, ...] | Expr) -> Iterator[Expr]:
-    """Every expression in some statements, or an expression and all below it."""
-    if not isinstance(item, tuple):
-        yield from _below(item)
-        return
-    for stmt in statements(item):
-        match stmt:
-            case For():
-                roots: tuple[Expr, ...] = (stmt.start, stmt.stop)
-            case If():
-                roots = (stmt.condition,)
-            case Let():
-                roots = (stmt.value,)
-            case Prefetch():
-                roots = (stmt.index,)
-            case Store():
-                roots = (stmt.index, stmt.value)
-                roots += () if stmt.mask is None else (stmt.mask,)
-        for root in roots:
-            yield from _below(root)
-
-
-def _below(expr: Expr) -> Iterator[Expr]:
-    # A stack and not recursion: kernels have thousands of expressions, and every level of nested
-    # generators would pass each of them on.
-    pending = [expr]
-    while pending:
-        found = pending.pop()
-        yield found
-        pending.extend(reversed(operands(found)))
+from tilec.kernel.walk import expressions
 
 
 def linear_step(expr: Expr, name: str) -> int | None:
@@ -177,6 +119,8 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
             )
         case Let():
             return replace(stmt, value=_renamed_in(stmt.value, names))
+        case Barrier():
+            return stmt
         case Prefetch():
             buffer = names.get(stmt.buffer, stmt.buffer)
             return Prefetch(buffer, _renamed_in(stmt.index, names), stmt.to_write)

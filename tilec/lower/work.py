@@ -8,16 +8,18 @@ from math import prod
 
 from tilec.dtypes import BF16, F16, F32
 from tilec.kernel.ir import Buffer, Call, Kernel, Load, VType
+from tilec.kernel.walk import expressions
 from tilec.lower import special
 from tilec.lower.buffers import register_bits
 from tilec.lower.decide import Decide, kernel_name
 from tilec.lower.narrow import Narrow
 from tilec.lower.nontemporal import Nontemporal
 from tilec.lower.plan import WIDE
+from tilec.lower.spread import Spread
 from tilec.lower.translate import Place, contiguous
+from tilec.lower.trees import Trees
 from tilec.lower.units import Unit, nodes_of
 from tilec.lower.vectorise import Vectorise
-from tilec.lower.walk import expressions
 from tilec.records import dataclass
 from tilec.schedule.transformed import Transform
 from tilec.schedule.values import SCHEDULE_LINE, Rewritten, Schedule
@@ -125,7 +127,12 @@ def finish(
     )
     kernel = Kernel(name, header, tuple(params), body.locals, body.statements)
     work.observe("loops", kernel)
-    if "vectorise" not in work.disable:
+    if work.core.gpu is not None:
+        kernel = Spread().apply(kernel)
+        work.observe(Spread.name, kernel)
+        kernel = Trees(work.core.gpu).apply(kernel)
+        work.observe(Trees.name, kernel)
+    elif "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)
         work.observe("vectorise", kernel)
     if work.core.widest_lanes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tilec.errors import CacheError, InternalError, UserError
+from tilec.errors import CacheError, GroupError, InternalError, UserError
 from tilec.program import findings
 from tilec.program.boundary import compiler_lock
 from tilec.program.code import Compiled, compiled_from_entry, compiled_to_entry
@@ -59,7 +60,16 @@ def compile_anew(
 
     with compiler_lock():
         hook = _hook(recipe, observe)
-        return pipeline.generate(pipeline.build(frontend, recipe, hook), recipe, backend, hook)
+        while True:
+            made = pipeline.build(frontend, recipe, hook)
+            try:
+                return pipeline.generate(made, recipe, backend, hook)
+            except GroupError as error:
+                # What a kernel takes of a device is known when its driver has compiled it.
+                options = recipe.options
+                if error.most < 1 or options.group_items == error.most:
+                    raise
+                recipe = replace(recipe, options=replace(options, group_items=error.most))
 
 
 def built(frontend: Frontend, recipe: Recipe) -> Built:

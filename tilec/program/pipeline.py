@@ -12,13 +12,13 @@ from tilec.errors import ArgumentError, ScheduleError
 from tilec.kernel.ir import For, Kernel, LoopKind, Module, Scope
 from tilec.kernel.printer import print_kernel, print_module
 from tilec.kernel.verify import verify as verify_module
+from tilec.kernel.walk import statements
 from tilec.lang.lower import lower
 from tilec.lower.ahead import Prepared, prepare
 from tilec.lower.buffers import input_places
 from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import statements
 from tilec.options import CONVOLUTIONS as CONVOLUTION_METHODS
 from tilec.options import PRODUCTS as PRODUCT_METHODS
 from tilec.options import Options

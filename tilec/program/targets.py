@@ -39,14 +39,15 @@ def targets() -> tuple[TargetInfo, ...]:
 
 
 def _describe(name: str) -> TargetInfo:
+    stages: tuple[str, ...] = ()
     try:
         backend = find_backend(name)
+        stages = ("tile", "tensor", "kernel", *backend.stages)
         details = backend.fingerprint(Options(target=name))
     except TilecError as error:
-        return TargetInfo(name, False, (), error.message)
+        return TargetInfo(name, False, stages, error.message)
     except ImportError as error:
-        return TargetInfo(name, False, (), str(error))
-    stages = ("tile", "tensor", "kernel", *backend.stages)
+        return TargetInfo(name, False, stages, str(error))
     return TargetInfo(name, True, stages, details)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from tilec.errors import ScheduleError
 from tilec.records import dataclass
 from tilec.schedule.fourier import FourierPlan, parse_fourier
+from tilec.schedule.grouped import Grouped, parse_grouped
 from tilec.schedule.winograd import WinogradPlan, parse_winograd
 
 SCHEDULE_LINE: Final = "schedule: "
@@ -206,7 +207,7 @@ class Blocked:
         return f"blocks of {self.size} along axis {self.axis}"
 
 
-OwnSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | WinogradPlan | FourierPlan
+OwnSchedule: TypeAlias = Tiled | Streamed | Loops | Blocked | Grouped | WinogradPlan | FourierPlan
 """Schedule of a kernel that is computed as the model chose, or by definition."""
 
 DIRECT: Final = "direct"
@@ -349,6 +350,8 @@ def _parse_own(text: str) -> OwnSchedule:
         return _parse_streamed(text)
     if text.startswith("winograd "):
         return parse_winograd(text)
+    if text.startswith("groups "):
+        return parse_grouped(text)
     if match := _BLOCKS.fullmatch(text):
         return Blocked(int(match.group(2)), int(match.group(1)))
     if text.startswith("fft "):
@@ -455,6 +458,8 @@ def _kernel_as_json(value: KernelSchedule) -> dict[str, Any]:
             return {"kind": "loops", "plans": [asdict(plan) for plan in value.plans]}
         case Blocked():
             return {"kind": "blocks", **asdict(value)}
+        case Grouped():
+            return {"kind": "groups", **asdict(value)}
         case WinogradPlan():
             return {"kind": "winograd", **asdict(value)}
         case FourierPlan():
@@ -481,6 +486,8 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
         return _record(Streamed, name, values)
     if kind == "blocks":
         return _record(Blocked, name, values)
+    if kind == "groups":
+        return _record(Grouped, name, values)
     if kind == "winograd":
         return parse_winograd(str(_record(WinogradPlan, name, values)))
     if kind == "fft":
@@ -488,8 +495,8 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     if kind != "loops" or values.keys() != {"plans"} or not isinstance(values["plans"], list):
         raise ScheduleError(
             f"{name}.kind is {kind!r}",
-            help="it is 'tile', 'stream', 'blocks', 'winograd', 'fft', 'rewritten', or 'loops' "
-            "with plans",
+            help="it is 'tile', 'stream', 'blocks', 'groups', 'winograd', 'fft', 'rewritten', or "
+            "'loops' with plans",
         )
     plans = cast("list[object]", values["plans"])
     if not plans:
@@ -499,7 +506,7 @@ def _kernel_from_json(name: str, facts: object) -> KernelSchedule:
     return Loops(tuple(read))
 
 
-_Record = TypeVar("_Record", Tiled, Streamed, Plan, Blocked, WinogradPlan, FourierPlan)
+_Record = TypeVar("_Record", Tiled, Streamed, Plan, Blocked, Grouped, WinogradPlan, FourierPlan)
 
 
 def _record(kind: type[_Record], name: str, values: Mapping[str, object]) -> _Record:

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from tilec.errors import InternalError, TargetError
 from tilec.records import dataclass
+from tilec.target.gpu import Gpu
 from tilec.target.host import Cache, Host, host
 
 _FOLDER: Final = Path(__file__).parent / "descriptions"
 _GENERIC: Final = "generic"
-_OF_CODE: Final = ("widest_lanes",)
+_OF_CODE: Final = ("widest_lanes", "gpu")
 """What the language of a backend brings, not the processor."""
 
 
@@ -49,6 +50,7 @@ class Core:
         memory_gigabytes: GB/s that all cores together read from memory.
         core_gigabytes: GB/s that one core reads from memory: few lines can be under way at once.
         widest_lanes: Lanes that a vector may have in the code; 0 when there is no limit.
+        gpu: What runs groups of items, where that is no processor.
     """
 
     name: str = "skylake-avx512"
@@ -71,6 +73,7 @@ class Core:
     memory_gigabytes: float = 60
     core_gigabytes: float = 12
     widest_lanes: int = 0
+    gpu: Gpu | None = None
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from tilec.errors import TargetError
 from tilec.kernel.ir import (
     INDEX,
     Apply,
+    Barrier,
     Buffer,
     Const,
     Expr,
@@ -126,6 +127,8 @@ class _Printer:
                     yield f"{memory}[{at}] = {value}"
                 else:
                     yield f"support.store({memory}, {at}, {value}, {self._expr(stmt.mask)})"
+            case Barrier():
+                raise TargetError("there are no groups of items in Python")
             case Prefetch():
                 yield "pass"  # a hint
             case _:

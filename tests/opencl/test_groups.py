@@ -1,0 +1,163 @@
+"""Groups of items in OpenCL C and CUDA C: what is printed, and that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tilec
+from tests.kernel.grouped import ITEMS, TAKE, TURN, doubly_buffered, grouped, tree, turned_vectors
+from tests.lower.interpret import run_module
+from tests.opencl.cuda import compile_cuda, needs_nvcc
+from tests.opencl.test_emit import DEVICES, run
+from tilec.errors import GroupError, TargetError
+from tilec.kernel.ir import Barrier, Module
+from tilec.options import Options
+from tilec_opencl.device import Machine
+from tilec_opencl.emit import emit_module
+from tilec_opencl.program import Launch, Program
+from tilec_opencl.spelling import CUDA, OPENCL
+
+GPU = Machine("a GPU", is_gpu=True, workers=8, aligned=16)
+MODULES: dict[str, Callable[[], Module]] = {
+    "exchange": lambda: grouped(TAKE, Barrier(), TURN),
+    "tree": lambda: grouped(*tree()),
+    "two buffers": lambda: grouped(*doubly_buffered(5)),
+    "vectors": turned_vectors,
+}
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+@pytest.mark.parametrize("name", MODULES)
+def test_devices_equal_the_interpreter(name: str) -> None:
+    module = MODULES[name]()
+    given = np.random.default_rng(1).random(module.inputs[0].high, np.float32)
+    taken = np.zeros_like(given)
+    run(module, GPU, given, taken)
+    (wanted,) = run_module(module, {"A": given})
+    np.testing.assert_array_equal(taken, wanted)
+
+
+def test_the_shape_of_a_group_stands_in_the_code() -> None:
+    program = emit_module(grouped(*tree()), OPENCL, GPU)
+    assert f"__attribute__((reqd_work_group_size({ITEMS}, 1, 1))) void" in program.text
+    assert "__local __attribute__((aligned(16))) float shared[16];" in program.text
+    (step,) = program.runs[0].steps
+    assert isinstance(step, Launch)
+    assert (step.sizes, step.local) == ((3 * ITEMS, 1, 1), (ITEMS, 1, 1))
+
+
+def test_vectors_are_moved_whole_where_they_are_aligned() -> None:
+    text = emit_module(turned_vectors(), OPENCL, GPU).text
+    assert "*(__global float4*)(B + (t * 4)) = *(__local const float4*)(shared + (t * 4));" in text
+    loose = Machine("a GPU", is_gpu=True, workers=8)
+    text = emit_module(turned_vectors(), OPENCL, loose).text
+    assert "vload4(0, A + (t * 4))" in text
+    assert "*(__local const float4*)" in text
+
+
+@needs_nvcc
+def test_nvcc_compiles_cuda(tmp_path: Path) -> None:
+    for name, module in MODULES.items():
+        text = emit_module(module(), CUDA, GPU).text
+        assert "__launch_bounds__" in text
+        compile_cuda(text, tmp_path, name)
+
+
+GPU_OPTIONS = Options(target="opencl", gpu="nvidia", group_items=32, conv="direct")
+PROGRAMS = {
+    "dense layer": (
+        "function (A[M, K], B[K, N], V[N]) -> (R) "
+        "{ C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C + V); }",
+        {"A": (65, 40), "B": (40, 67), "V": (67,)},
+    ),
+    "convolution": (
+        "function (X[N, H, W, C], K[3, 3, C, D]) -> (R) "
+        "{ R[n, y, x, d : N, H, W, D] = +(X[n, 2*y + i - 1, 2*x + j - 1, c] * K[i, j, c, d]); }",
+        {"X": (2, 9, 8, 12), "K": (3, 3, 12, 20)},
+    ),
+    "batch": (
+        "function (A[B, M, K], D[B, K, N]) -> (C) "
+        "{ C[b, i, j : B, M, N] = +(A[b, i, k] * D[b, k, j]); }",
+        {"A": (3, 33, 20), "D": (3, 20, 36)},
+    ),
+    "softmax": (
+        "function (X[M, N]) -> (R) { L[i, 0 : M, 1] = >(X[i, j]); E = exp(X - L); "
+        "S[i, 0 : M, 1] = +(E[i, j]); R = E / S; }",
+        {"X": (5, 300)},
+    ),
+    "split": (
+        "function (A[M, K], B[K, N]) -> (C) { C[i, j : M, N] = +(A[i, k] * B[k, j]); }",
+        {"A": (32, 3000), "B": (3000, 32)},
+    ),
+}
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_schedules_for_gpus_run_on_any_device(name: str) -> None:
+    text, shapes = PROGRAMS[name]
+    random = np.random.default_rng(1)
+    given = [random.random(shape, np.float32) for shape in shapes.values()]
+    function = tilec.function(text)
+    executable = function.compile(*given, options=GPU_OPTIONS)
+    assert "reqd_work_group_size" in executable.source("opencl")
+    wanted = function.compile(*given, target="reference")(*given)
+    np.testing.assert_allclose(executable(*given), wanted, rtol=2e-5)
+
+
+@needs_nvcc
+def test_nvcc_compiles_programs(tmp_path: Path) -> None:
+    texts: list[str] = []
+    for name in ("dense layer", "convolution", "softmax"):
+        text, shapes = PROGRAMS[name]
+        specs = [tilec.Spec(shape, "f32") for shape in shapes.values()]
+        texts.append(tilec.function(text).compile(*specs, options=GPU_OPTIONS).source("cuda"))
+    for number, text in enumerate(texts):
+        made = compile_cuda(text, tmp_path, f"program{number}")
+        assert "bar.sync" in made
+        assert ".local" not in made, "sums are not in registers"
+        assert ("ld.shared.v4" in made) == ("fma(" in text)
+
+
+def test_a_group_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tilec_opencl import build
+
+    if not DEVICES:
+        pytest.skip("there is no OpenCL device")
+    asked: list[int] = []
+
+    def refuse(device: object, program: object, parts: Program) -> None:
+        for step in parts.runs[0].steps:
+            assert isinstance(step, Launch)
+            asked.append(int(np.prod(step.local)))
+            if asked[-1] > 32:
+                raise GroupError("too many", 32)
+
+    monkeypatch.setattr(build, "check_groups", refuse)
+    function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+    given = [np.ones((301, 60), np.float32), np.ones((60, 302), np.float32)]
+    options = replace(GPU_OPTIONS, group_items=64, debug=True)  # nothing comes from the disk cache
+    found = function.compile(*given, options=options)(*given)
+    assert asked[0] > 32 >= asked[-1]
+    assert (found == 60).all()
+
+
+def test_code_is_printed_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tilec_opencl import described
+
+    def nothing(selector: str) -> object:
+        raise TargetError("there is no OpenCL device")
+
+    monkeypatch.setattr(described, "choose", nothing)
+    function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+    specs = [tilec.Spec((128, 128), "f32")] * 2
+    executable = function.compile(*specs, options=replace(GPU_OPTIONS, gpu="amd"))
+    assert "reqd_work_group_size" in executable.source("opencl")
+    assert "__launch_bounds__" in executable.source("cuda")
+    with pytest.raises(TargetError, match="without an OpenCL device"):
+        executable(np.ones((128, 128), np.float32), np.ones((128, 128), np.float32))
