@@ -61,6 +61,15 @@ def test_an_epilogue_of_parts_comes_after_the_sum() -> None:
     np.testing.assert_allclose(found.reshape(16, 17), wanted, rtol=1e-5)
 
 
+def test_batches() -> None:
+    text = (
+        "function (A[B, M, K], D[B, K, N]) -> (C) "
+        "{ C[b, i, j : B, M, N] = +(A[b, i, k] * D[b, k, j]); }"
+    )
+    given, found = run(text, "groups 16x16x2, items 8x8", A=(2, 16, 3), D=(2, 3, 16))
+    np.testing.assert_allclose(found.reshape(2, 16, 16), given["A"] @ given["D"], rtol=1e-5)
+
+
 def test_a_convolution_gathers_its_left_side() -> None:
     text = (
         "function (X[H, W, C], K[2, 2, C, D]) -> (R) "

@@ -88,7 +88,7 @@ def test_illegal_schedules_say_why(plan: Grouped, reason: str) -> None:
 
 
 def test_large_products_take_large_tiles_and_fill_the_device() -> None:
-    for size in (1024, 2048, 4096):
+    for size in (2048, 4096):
         product = matmul(size, size, size)
         plan = grouped.choose(product, NVIDIA)
         assert isinstance(plan, Grouped)
