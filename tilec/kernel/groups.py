@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from math import lcm
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,8 @@ class _Items:
         spread = isinstance(start, np.ndarray) or isinstance(stop, np.ndarray)
         if barriers and spread:
             self._fail(loop, "not all items reach its barriers equally often")
-        trips = int(np.max(-((start - stop) // loop.step)))
+        counts: Any = -((start - stop) // loop.step)
+        trips = int(np.asarray(counts).max())
         period = _period(loop)
         shortened = trips > 2 * period + 2 and _repeats(loop, frozenset(self.touched))
         before = set(self.cut)
@@ -250,7 +251,7 @@ class _Items:
     def _clash(self, stmt: Stmt, buffer: str, element: int) -> None:
         self._fail(stmt, f"items meet in {buffer}[{element}] without a barrier between them")
 
-    def _fail(self, stmt: Stmt, why: str) -> Any:
+    def _fail(self, stmt: Stmt, why: str) -> Never:
         line = print_statement(stmt).splitlines()[0].strip()
         raise InternalError(f"{self.kernel.name}: {why}: {line}")
 

@@ -106,8 +106,8 @@ def parse_grouped(text: str) -> Grouped:
     if match is None:
         raise ScheduleError(f"the groups {text!r} cannot be read", help=HELP)
     rows, columns, steps, item_rows, item_columns, single, parts = match.groups()
-    sizes = map(int, (rows, columns, steps, item_rows, item_columns))
-    return Grouped(*sizes, 1 if single else 2, int(parts or 1))
+    tile = int(rows), int(columns), int(steps)
+    return Grouped(*tile, int(item_rows), int(item_columns), 1 if single else 2, int(parts or 1))
 
 
 @dataclass(frozen=True, slots=True)
