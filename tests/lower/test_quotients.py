@@ -9,8 +9,8 @@ import tilec
 from tests.lower.texts import program
 from tilec.kernel.ir import Apply, For
 from tilec.kernel.printer import print_kernel
+from tilec.kernel.walk import expressions, statements
 from tilec.lower.pipeline import lower_program
-from tilec.lower.walk import expressions, statements
 
 TEXT = """function (X[M, N]) -> (Y) { R[i, 0 : M, 1] = >(X[i, j]);
   Q[i, 0 : M, 1] = +(X[i, j] * 0); Y = X / (R + Q); }"""

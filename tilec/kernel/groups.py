@@ -175,7 +175,7 @@ class _Items:
         stop: Any = self.value(loop.stop, known)
         if start is None or stop is None:
             self._fail(loop, "it is not known how often it runs")
-        spread = isinstance(start, np.ndarray) or isinstance(stop, np.ndarray)
+        spread = np.ndim(start) + np.ndim(stop) > 0
         if barriers and spread:
             self._fail(loop, "not all items reach its barriers equally often")
         counts: Any = -((start - stop) // loop.step)
