@@ -88,6 +88,20 @@ def test_samples_at_places() -> None:
     )
 
 
+def test_windows_are_put_together() -> None:
+    x = np.arange(2 * 12 * 6, dtype=np.float32).reshape(2, 12, 6)
+    wanted = np.zeros((2, 3, 6, 5), np.float32)
+    parts = x.reshape(2, 3, 2, 2, 2, 3)
+    for k, j, row, column in np.ndindex(2, 2, 2, 3):
+        wanted[:, :, 3 * row + 2 * k, column + j] += parts[:, :, k, j, row, column]
+    found = ops.fold_windows(
+        x, (5, 4), (2, 2), strides=(3, 1), dilations=(2, 1), padding=((0, 1), (0, 0))
+    )
+    agree({"windows": (found, wanted[:, :, :5, :4])})
+    with pytest.raises(ShapeError, match="is not that of 1 x 3 windows of 4 elements"):
+        ops.fold_windows(x, (2, 4), (2, 2))
+
+
 def test_faults_are_told() -> None:
     with pytest.raises(ArgumentError, match="resize: axis 2 of size 5 cannot become 0"):
         ops.resize(A, {2: 0})

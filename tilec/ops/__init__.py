@@ -243,9 +243,7 @@ from tilec.ops.resizing import (
     Sampling,
     resize,
 )
-from tilec.ops.sampling import (
-    grid_sample,
-)
+from tilec.ops.sampling import fold_windows, grid_sample
 from tilec.ops.scans import (
     cummax,
     cummin,
@@ -361,6 +359,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "fold_windows",
     "full",
     "gather_elements",
     "gather_nd",

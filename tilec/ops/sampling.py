@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
+from math import prod
 from typing import Any, Final, Literal, TypeAlias
 
 from tilec.errors import ArgumentError, ShapeError
@@ -22,8 +24,10 @@ from tilec.ops.elementwise import (
 from tilec.ops.gathering import gather_nd
 from tilec.ops.joining import stack
 from tilec.ops.resizing import Method
-from tilec.ops.shapes import expand_dims, moveaxis, transpose
+from tilec.ops.shapes import expand_dims, moveaxis, reshape, transpose
+from tilec.ops.texts import listed, numbered, single, text
 from tilec.program.boundary import public
+from tilec.program.function import Function
 from tilec.program.tensor import Operand, Tensor, tensor
 
 Outside: TypeAlias = Literal["zeros", "border", "reflection"]
@@ -146,3 +150,65 @@ def _pixels(
         fits = logical_and(each > -1, less(each, size))
         known = fits if known is None else logical_and(known, fits)
     return where(expand_dims(known, -1), found, 0.0)
+
+
+@cache
+def _put_together(rank: int) -> Function:
+    """Windows of K elements, D apart, at every S-th place of L, from P before the first on."""
+    letters = {letter: numbered(letter, rank) for letter in "HKLSDP"}
+    k, at = numbered("k", rank), numbered("l", rank)
+    places = [
+        f"{s}*{place} + {d}*{tap} - {p}"
+        for s, place, d, tap, p in zip(letters["S"], at, letters["D"], k, letters["P"], strict=True)
+    ]
+    numbers = [name for letter in "HSDP" for name in letters[letter]]
+    header = listed(["N", "C", *letters["K"], *letters["L"]])
+    return text(
+        f"function put_together(X[{header}], {listed(numbers)}) -> (Y) "
+        f"{{ Y[{listed(['n', 'c', *places])} : {listed(['N', 'C', *letters['H']])}]"
+        f" = +(X[{listed(['n', 'c', *k, *at])}]); }}"
+    )
+
+
+@public
+def fold_windows(
+    x: Operand,
+    sizes: Sequence[int],
+    window: Sequence[int],
+    *,
+    strides: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    padding: Sequence[tuple[int, int]] | None = None,
+) -> Tensor:
+    """Pictures of their windows, which are added where they overlap: ``torch.nn.functional.fold``.
+
+    Args:
+        x: ``[batch, channels * elements of a window, windows]``.
+        sizes: Sizes of the pictures.
+        window: Sizes of a window.
+        strides: From one window to the next along each axis; by default 1.
+        dilations: From one element of a window to the next; by default 1.
+        padding: How far windows reach beyond the picture in front and behind; by default not.
+
+    Raises:
+        ShapeError: the windows are not those of such pictures.
+    """
+    found, rank = tensor(x), len(sizes)
+    steps, gaps = tuple(strides or (1,) * rank), tuple(dilations or (1,) * rank)
+    margins = tuple(padding or ((0, 0),) * rank)
+    counts = [
+        (size + low + high - gap * (taps - 1) - 1) // step + 1
+        for size, taps, step, gap, (low, high) in zip(
+            sizes, window, steps, gaps, margins, strict=True
+        )
+    ]
+    taps = prod(window)
+    if found.ndim != 3 or found.shape[1] % taps or found.shape[2] != prod(counts):
+        windows = " x ".join(map(str, counts))
+        raise ShapeError(
+            f"fold_windows: shape {list(found.shape)} is not that of {windows} windows of {taps} "
+            "elements"
+        )
+    parts = reshape(found, (found.shape[0], found.shape[1] // taps, *window, *counts))
+    lows = [low for low, _ in margins]
+    return single(_put_together(rank), parts, *sizes, *steps, *gaps, *lows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tilec import Tensor, ops
@@ -99,3 +100,43 @@ def _grid_method(node: Node) -> Any:
 
 def _grid_padding(node: Node) -> Any:
     return node.text("padding_mode", "zeros")
+
+
+@operator("Col2Im")
+def col2im(node: Node) -> Result:
+    sizes = [int(each) for each in node.array(1, "the sizes").reshape(-1)]
+    window = [int(each) for each in node.array(2, "the window").reshape(-1)]
+    pads = node.integers("pads") or [0] * (2 * len(sizes))
+    return ops.fold_windows(
+        node.tensor(0),
+        sizes,
+        window,
+        strides=node.integers("strides"),
+        dilations=node.integers("dilations"),
+        padding=[*zip(pads[: len(sizes)], pads[len(sizes) :], strict=True)],
+    )
+
+
+@operator("MaxUnpool")
+def max_unpool(node: Node) -> Result:
+    """The maxima of windows at the places where they were, among zeros."""
+    x, places = node.tensor(0), node.tensor(1)
+    window = node.integers("kernel_shape") or []
+    steps = node.integers("strides") or [1] * len(window)
+    pads = node.integers("pads") or [0] * (2 * len(window))
+    ends = zip(pads[: len(window)], pads[len(window) :], strict=True)
+    grown = zip(x.shape[2:], steps, window, ends, strict=True)
+    shape = [
+        *x.shape[:2],
+        *((size - 1) * step + taps - low - high for size, step, taps, (low, high) in grown),
+    ]
+    empty = ops.zeros((prod(shape),), x.dtype)
+    flat = ops.scatter_elements(
+        empty, ops.reshape(places, (-1,)), ops.reshape(x, (-1,)), combine="add"
+    )
+    found = ops.reshape(flat, shape)
+    if not node.has(2):
+        return found
+    wanted = [int(each) for each in node.array(2, "the shape").reshape(-1)]
+    widths = [(0, size - own) for size, own in zip(wanted, shape, strict=True)]
+    return ops.pad(found, widths)
