@@ -79,6 +79,16 @@ def test_compile_makes_one_executable() -> None:
     np.testing.assert_array_equal(first, A[0])
 
 
+def test_known_arrays_may_lie_in_any_order() -> None:
+    turned = np.asfortranarray(C)
+    run = tilec.compile(
+        lambda: {"as it is": tilec.tensor(turned), "more": tilec.tensor(turned) + 1}
+    )
+    same, more = run()
+    np.testing.assert_array_equal(same, C)
+    np.testing.assert_array_equal(more, C + 1)
+
+
 def test_functions_of_one_name_stay_apart() -> None:
     twice = tilec.function("function f(X) -> (Y) { Y = X + X; }")
     square = tilec.function(

@@ -58,7 +58,7 @@ class Input:
 class Model:
     """An ONNX model. It compiles when it is called, for the sizes that it is called with.
 
-    An integer input that decides about shapes, such as the ``axes`` of a reduction, is known when
+    A short input that decides about shapes, such as the ``axes`` of a reduction, is known when
     the program is compiled; there is one program for each of its values.
     """
 

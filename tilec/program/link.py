@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Final
 
+import numpy as np
+
 from tilec.errors import ArgumentError
 from tilec.program.frontend import frontend
 from tilec.program.function import Function
@@ -49,7 +51,9 @@ class Linked:
     def bound(self) -> Function:
         """The function of the placeholders alone."""
         parts = self.function.parts
-        return Function(parts.text, self.given, parts.origin, parts.gradient, parts.inner)
+        # Bound arrays are read in row-major order.
+        given = {name: np.asarray(array, order="C") for name, array in self.given.items()}
+        return Function(parts.text, given, parts.origin, parts.gradient, parts.inner)
 
 
 def link(
