@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import inspect
 import re
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import tilec
+import tilec.ops
 from tilec.cli.main import run
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +103,12 @@ def test_every_row_of_the_language_by_example_is_tile() -> None:
             tilec.function(row)
             continue
         tilec.function(f"function (A[N], F[K]) -> (R) {{ {row}; }}")
+
+
+def test_every_operation_stands_in_the_documents() -> None:
+    text = (ROOT / "docs" / "ops.md").read_text()
+    functions = [name for name in tilec.ops.__all__ if inspect.isfunction(vars(tilec.ops)[name])]
+    assert [name for name in functions if f"`{name}`" not in text] == []
 
 
 def test_links() -> None:
