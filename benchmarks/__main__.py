@@ -135,9 +135,9 @@ def _names(given: tuple[str, ...]) -> list[str]:
 def _run_one(name: str, how: _How) -> tuple[list[dict[str, Any]], int]:
     from benchmarks import report, sets
     from benchmarks.document import document
-    from benchmarks.measure import QUICK, Plan
     from benchmarks.peers import find
     from benchmarks.session import Session
+    from tilec.bench.measure import QUICK, Plan
 
     chosen = sets.load(name)
     cases, skipped = sets.choose(chosen, only=how.only, everything=how.everything, quick=how.quick)

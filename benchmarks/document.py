@@ -15,7 +15,7 @@ from benchmarks.limits import Limits
 from benchmarks.limits import as_json as limits_json
 from benchmarks.peers import NAMES, Found
 from benchmarks.session import TILEC, RowResult, SetResult
-from benchmarks.statistic import geometric_mean
+from tilec.bench.statistic import geometric_mean
 from tilec.target.host import host
 from tilec.version import __version__
 from tilec_llvm.target import versions as llvm_versions

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from benchmarks.statistic import Spread, spread
+from tilec.bench.statistic import Spread, spread
 from tilec.target.host import Cache
 from tilec.target.host import host as machine
 from tilec_llvm.jit import load_forever

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tilec
-from benchmarks.measure import QUICK, Plan, measure, timed
+from tilec.bench.measure import QUICK, Plan, measure, timed
 
 DENSE: Final = """function (A[M, K], B[K, N], V[N]) -> (R) {
   C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C + V); }"""

@@ -12,10 +12,10 @@ import numpy as np
 import tilec
 from benchmarks.case import Array, Case, Inputs, Work, aligned
 from benchmarks.limits import Limits, better, measure_limits, peak_meter
-from benchmarks.measure import Plan, Timing, measure, timed
 from benchmarks.peers import Found
 from benchmarks.sets import Set
-from benchmarks.statistic import spread
+from tilec.bench.measure import Plan, Timing, measure, timed
+from tilec.bench.statistic import spread
 
 TILEC = "tilec"
 WRONG = 1e-3

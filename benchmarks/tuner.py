@@ -30,7 +30,7 @@ import tilec
 from benchmarks.codes import Codes, Kernel
 from benchmarks.grid import beside, grid
 from benchmarks.racing import Track
-from benchmarks.statistic import geometric_mean
+from tilec.bench.statistic import geometric_mean
 from tilec.options import Options
 from tilec.program.tuner import Task, tasks_of
 from tilec.schedule.values import KernelSchedule

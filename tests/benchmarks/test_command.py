@@ -19,11 +19,11 @@ from benchmarks.__main__ import main
 from benchmarks.case import Array, Case, Inputs, Row, Work, make_case
 from benchmarks.document import document
 from benchmarks.limits import Level, Limits
-from benchmarks.measure import Plan, Timing
 from benchmarks.peers import Found
 from benchmarks.session import Measured, RowResult, Session, SetResult
 from benchmarks.sets import Set
-from benchmarks.statistic import spread
+from tilec.bench.measure import Plan, Timing
+from tilec.bench.statistic import spread
 
 NONE = Found({}, {"jax": "not installed"}, {})
 PLAN = Plan(rounds=1, turn=0.0, sample=0.0, pause=0.0)

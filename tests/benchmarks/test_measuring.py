@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from benchmarks.limits import Level, Limits, better, measure_limits
-from benchmarks.measure import Plan, measure, settle, timed, timing
-from benchmarks.statistic import Spread, geometric_mean, spread
+from tilec.bench.measure import Plan, measure, settle, timed, timing
+from tilec.bench.statistic import Spread, geometric_mean, spread
 
 
 def flat(value: float) -> Spread:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.case import Case, Row, make_case
-from benchmarks.measure import QUICK
 from benchmarks.peers import Found, find
 from benchmarks.plaidml_peer import PlaidML, PlaidMLError
 from benchmarks.session import Session
+from tilec.bench.measure import QUICK
 
 STAND_IN = '''
 """What the worker uses of PlaidML."""

@@ -28,6 +28,7 @@ _COMMANDS = {
     "check": ("check", "Report errors and suspicious spots of Tile programs."),
     "grad": ("grad", "Print the derivative of a Tile program, which is a Tile program again."),
     "explain": ("explain", "Say why each kernel takes the time it takes."),
+    "bench": ("bench", "Time networks in tilec and in other engines, and compare their results."),
     "tune": ("tune", "Look for faster schedules by running them, and keep what is found."),
     "tunings": ("tunings", "Look after what the tuner found."),
     "targets": ("targets", "List the targets and describe this machine."),

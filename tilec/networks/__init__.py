@@ -5,6 +5,6 @@ a seed decides about all weights. What is computed depends on no weight, so thes
 engines as trained networks would.
 """
 
-from tilec.networks.registry import NETWORKS, Network, build
+from tilec.networks.registry import NETWORKS, OPERATIONS, Network, build
 
-__all__ = ["NETWORKS", "Network", "build"]
+__all__ = ["NETWORKS", "OPERATIONS", "Network", "build"]

@@ -68,15 +68,15 @@ class Graph:
 
     def images(self, size: int) -> Value:
         """The input: square pictures of three channels."""
-        sizes = (self.batch, 3, size, size)
-        self._inputs.append(self._info("images", self._element, sizes))
-        return Value("images", sizes)
+        return self._input("images", self._element, (3, size, size))
+
+    def features(self, sizes: tuple[int, ...]) -> Value:
+        """The input: arrays of these sizes, one for each example."""
+        return self._input("features", self._element, sizes)
 
     def tokens(self, steps: int) -> Value:
         """The input: sequences of words, by number."""
-        sizes = (self.batch, steps)
-        self._inputs.append(self._info("tokens", self._kinds.INT64, sizes))
-        return Value("tokens", sizes)
+        return self._input("tokens", self._kinds.INT64, (steps,))
 
     def model(self, output: Value) -> ModelProto:
         """The model, whose only output is this value."""
@@ -144,6 +144,12 @@ class Graph:
         names = [self.near(each, size, gain) for each in (1.0, 0.0)]
         names += [self.near(each, size) for each in (0.0, 1.0)]
         return self.node("BatchNormalization", (x.name, *names), x.sizes, epsilon=1e-5)
+
+    def layer_norm(self, x: Value) -> Value:
+        """A layer norm of the last axis."""
+        size = x.sizes[-1:]
+        scale, offset = self.near(1.0, size), self.near(0.0, size)
+        return self.node("LayerNormalization", (x.name, scale, offset), x.sizes, axis=-1)
 
     def conv_norm(
         self,
@@ -288,6 +294,11 @@ class Graph:
             pads=[pad] * 4,
             ceil_mode=int(ceil),
         )
+
+    def _input(self, name: str, kind: int, example: tuple[int, ...]) -> Value:
+        sizes = (self.batch, *example)
+        self._inputs.append(self._info(name, kind, sizes))
+        return Value(name, sizes)
 
     def _info(self, name: str, kind: int, sizes: Sequence[int]) -> ValueInfoProto:
         return self._helper.make_tensor_value_info(name, kind, list(sizes))

@@ -1,4 +1,4 @@
-"""The networks by name."""
+"""The networks, and the single operations, by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tilec.networks import (
     inception,
     mobilenet,
     nin,
+    operations,
     resnet,
     sequences,
     shufflenet,
@@ -68,11 +69,33 @@ NETWORKS: Final = {each.name: each for each in _ALL}
 """All networks, by name."""
 
 
+_SINGLE: Final = (
+    Network("conv7x7", "7x7 convolution, stride 2", operations.conv(3, 224, 64, 7, 2)),
+    Network("conv3x3_56", "3x3 convolution at 56", operations.conv(64, 56, 64, 3)),
+    Network("conv3x3_14", "3x3 convolution at 14", operations.conv(256, 14, 256, 3)),
+    Network("conv1x1_56", "1x1 convolution at 56", operations.conv(64, 56, 256, 1)),
+    Network("conv1x1_14", "1x1 convolution at 14", operations.conv(1024, 14, 256, 1)),
+    Network("depthwise_56", "depthwise convolution at 56", operations.depthwise(128, 56)),
+    Network("depthwise_14", "depthwise convolution at 14", operations.depthwise(512, 14)),
+    Network("dense_1024", "dense layer", operations.dense(1024, 1024, 1024)),
+    Network("dense_1", "dense layer for one vector", operations.dense(1, 4096, 4096)),
+    Network("max_pool", "maximum of 3x3", operations.pool(64, 112)),
+    Network("softmax", "softmax of rows", operations.elementwise("Softmax", 1024, 1024)),
+    Network("layer_norm", "layer norm of rows", operations.layer_norm(1024, 1024)),
+    Network("gelu", "GELU", operations.elementwise("Gelu", 1024, 1024)),
+    Network("tanh", "tanh", operations.elementwise("Tanh", 1024, 1024)),
+    Network("transpose", "transposition", operations.transpose(1024, 1024)),
+)
+
+OPERATIONS: Final = {each.name: each for each in _SINGLE}
+"""Models of a single operation, by name."""
+
+
 def build(name: str, batch: int | None = None, *, seed: int = 0, dtype: str = "f32") -> ModelProto:
     """An ONNX model of a network, with random weights.
 
     Args:
-        name: One of ``NETWORKS``.
+        name: One of ``NETWORKS`` or ``OPERATIONS``.
         batch: Examples at once; by default what the network is usually measured with.
         seed: What all weights follow from.
         dtype: The dtype of weights and pictures, e.g. ``"f16"``.
@@ -80,7 +103,7 @@ def build(name: str, batch: int | None = None, *, seed: int = 0, dtype: str = "f
     Raises:
         ArgumentError: there is no such network, or the onnx package is not installed.
     """
-    network = NETWORKS.get(name)
+    network = NETWORKS.get(name) or OPERATIONS.get(name)
     if network is None:
         raise ArgumentError(
             f"there is no network {name!r}", help=f"the networks are {', '.join(NETWORKS)}"

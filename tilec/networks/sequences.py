@@ -37,12 +37,12 @@ def transformer(graph: Graph) -> Value:
     steps, width, layers = 128, 512, 4
     x = graph.embedding(graph.tokens(steps), _WORDS, width)
     positions = graph.weights((1, steps, width), 0.5)
-    x = _normed(graph, graph.node("Add", (x.name, positions), x.sizes))
+    x = graph.layer_norm(graph.node("Add", (x.name, positions), x.sizes))
     for _ in range(layers):
-        x = _normed(graph, graph.add(x, _attention(graph, x, 8)))
+        x = graph.layer_norm(graph.add(x, _attention(graph, x, 8)))
         y = graph.dense(x, 4 * width, linear=True)
         y = graph.dense(graph.node("Gelu", (y.name,), y.sizes), width)
-        x = _normed(graph, graph.add(x, y))
+        x = graph.layer_norm(graph.add(x, y))
     return x
 
 
@@ -62,9 +62,3 @@ def _attention(graph: Graph, x: Value, heads: int) -> Value:
     mixed = graph.node("MatMul", (shares.name, value.name), query.sizes)
     together = graph.reshape(graph.transpose(mixed, (0, 2, 1, 3)), x.sizes)
     return graph.dense(together, width, linear=True)
-
-
-def _normed(graph: Graph, x: Value) -> Value:
-    size = x.sizes[-1:]
-    scale, offset = graph.near(1.0, size), graph.near(0.0, size)
-    return graph.node("LayerNormalization", (x.name, scale, offset), x.sizes, axis=-1)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.statistic import quantile, spread
+from tilec.bench.statistic import quantile, spread
 
 Clock = Callable[[], float]
 

@@ -1,0 +1,119 @@
+"""What is counted, compared and reported about models in several engines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from tests.onnx.models import model
+from tilec.bench.engines import Engine, Run
+from tilec.bench.flops import count
+from tilec.bench.measure import QUICK
+from tilec.bench.race import REFERENCE, race, relative_error
+from tilec.bench.report import as_json, rows
+from tilec.bench.subject import Subject, file, network
+from tilec.errors import ArgumentError
+
+PRODUCT = model(
+    [helper.make_node("MatMul", ["x", "w"], ["y"])],
+    {"x": [2, 3]},
+    ["y"],
+    {"w": np.eye(3, dtype=np.float32)},
+)
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+SUBJECT = Subject("product", PRODUCT, {"x": X}, 2, "float32", 36)
+
+
+def test_operations_follow_from_definitions() -> None:
+    weights: dict[str, Any] = {
+        "w": np.zeros((8, 2, 3, 3), np.float32),
+        "v": np.zeros((8 * 16, 10), np.float32),
+        "gates": np.zeros((1, 20, 4), np.float32),
+        "again": np.zeros((1, 20, 5), np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], group=2, pads=[1, 1, 1, 1]),
+        helper.make_node("Flatten", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "v"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["d"]),
+        helper.make_node("MatMul", ["c", "d"], ["e"]),
+        helper.make_node("Relu", ["e"], ["g"]),
+        helper.make_node("LSTM", ["s", "gates", "again"], ["f"], hidden_size=5),
+    ]
+    inputs = {"x": [2, 4, 4, 4], "s": [7, 3, 4]}
+    parts = (2 * 2 * 128 * 18, 2 * 2 * 128 * 10, 2 * 2 * 2 * 10, 2 * 7 * 3 * (20 * 4 + 20 * 5))
+    assert count(model(nodes, inputs, ["g", "f"], weights)) == sum(parts)
+    inputs = {"x": ["batch", 4, 4, 4], "s": [7, 3, 4]}
+    assert count(model(nodes, inputs, ["g", "f"], weights)) is None
+
+
+def test_networks_take_words_that_are_in_their_table() -> None:
+    found = network("lstm", 3)
+    assert (found.batch, found.dtype, found.flop) == (3, "float32", 3 * (80 * 8 * 128 * 256 + 256))
+    assert found.inputs["tokens"].shape == (3, 80)
+    assert 2 < found.inputs["tokens"].max() < 20000
+
+
+def test_a_file_may_leave_its_batch_open(tmp_path: Path) -> None:
+    place = tmp_path / "net.onnx"
+    path = str(place)
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    place.write_bytes(model(nodes, {"x": ["batch", 3]}, ["y"]).SerializeToString())
+    assert file(path, None).inputs["x"].shape == (1, 3)
+    assert file(path, 4).inputs["x"].shape == (4, 3)
+    place.write_bytes(model(nodes, {"x": [2, "width"]}, ["y"]).SerializeToString())
+    with pytest.raises(ArgumentError, match="leaves the sizes of its input x open"):
+        file(path, None)
+    place.write_bytes(model(nodes, {"x": [2, 3]}, ["y"]).SerializeToString())
+    with pytest.raises(ArgumentError, match="a batch of 2"):
+        file(path, 4)
+    place.write_bytes(b"no model")
+    with pytest.raises(ArgumentError, match="cannot read"):
+        file(path, None)
+
+
+def test_errors_are_relative_to_the_largest_element_of_each_output() -> None:
+    right = [np.array([1.0, -4.0]), np.array([100.0])]
+    assert relative_error([np.array([1.0, -3.0]), np.array([100.0])], right) == 0.25
+    assert relative_error([right[0]], right) == np.inf
+    assert relative_error([np.array([1.0, np.nan]), right[1]], right) == np.inf
+
+
+def test_engines_that_fail_or_compute_something_else_are_named() -> None:
+    def right(subject: Subject, threads: int) -> Run:
+        return lambda: [subject.inputs["x"]]
+
+    def wrong(subject: Subject, threads: int) -> Run:
+        return lambda: [subject.inputs["x"] + threads]
+
+    def broken(subject: Subject, threads: int) -> Run:
+        raise ValueError("no such operator\nand much more")
+
+    engines = [
+        Engine("tilec", "tilec", wrong),
+        Engine("other", "numpy", right),
+        Engine("broken", "numpy", broken),
+        Engine("absent", "no_such_engine", right),
+    ]
+    found = race(SUBJECT, engines, 1, QUICK)
+    assert found.golden == REFERENCE
+    own, other, fault, absent = found.laps
+    assert other.error == 0
+    assert found.correct(other)
+    assert own.error == pytest.approx(0.2)
+    assert found.correct(own) is False
+    assert found.failed()
+    assert fault.failure == "ValueError: no such operator"
+    assert absent.failure == "absent is not installed: pip install 'tilec[bench]'"
+    assert [row[2] for row in rows([found])] == ["tilec", "other"]
+    assert [row[-1] for row in rows([found])] == ["NO", "yes"]
+    (facts,) = json.loads(json.dumps(as_json([found], engines[:2], 1)))["models"]
+    assert facts["engines"]["absent"] == {"failure": absent.failure}
+    timed = facts["engines"]["other"]
+    assert timed["example_seconds"] == timed["run_seconds"]["median"] / 2
+    assert timed["flop_per_second"] == 36 / timed["run_seconds"]["median"]
