@@ -7,6 +7,7 @@ import pytest
 from tests.lower.texts import program
 from tilec.errors import ScheduleError
 from tilec.kernel.ir import Module, Scope
+from tilec.lower.decide import Decide, Decision
 from tilec.lower.pipeline import lower_program
 from tilec.schedule.values import Schedule
 from tilec.target.core import Core
@@ -20,12 +21,16 @@ SOFTMAX = """Z[i, j : M, P] = +(X[i, k] * W[k, j]); R[i, 0 : M, 1] = >(Z[i, j]);
 
 
 def lowered(
-    body: str, outputs: str = "Y", core: Core = SMALL, schedule: str | None = None
+    body: str,
+    outputs: str = "Y",
+    core: Core = SMALL,
+    schedule: str | None = None,
+    decide: Decide = lambda decision: None,
 ) -> Module:
     text = f"function (X[M, K], W[K, P], V[P, Q]) -> ({outputs}) {{ {body} }}"
     made = program(text, X=(256, 16), W=(16, 24), V=(24, 16))
     wanted = None if schedule is None else Schedule.parse(schedule)
-    return lower_program(made, core=core, schedule=wanted)
+    return lower_program(made, core=core, schedule=wanted, decide=decide)
 
 
 def names(module: Module) -> list[str]:
@@ -101,3 +106,13 @@ def test_a_schedule_has_other_blocks() -> None:
 
 def test_a_schedule_for_one_of_the_kernels_keeps_them_apart() -> None:
     assert names(lowered(CHAIN, schedule="main_R: tile i=8 j=1x16")) == ["R", "Y"]
+
+
+@pytest.mark.parametrize("body", [CHAIN, SOFTMAX])
+@pytest.mark.parametrize("size", [50, 64, 256])
+def test_its_operations_are_those_of_all_blocks(body: str, size: int) -> None:
+    apart, together = list[Decision](), list[Decision]()
+    lowered(body, core=Core(), decide=apart.append)
+    lowered(body, schedule=f"blocks of {size} along axis 0", decide=together.append)
+    assert len(apart) > len(together) == 1
+    assert together[0].flops == sum(each.flops for each in apart)

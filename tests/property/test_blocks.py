@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tilec
+from tests.property.networks import Network, networks
 from tests.property.programs import RANDOM, Array
 from tests.property.test_rows import as_tuple
 from tilec.target.core import host_core
@@ -36,6 +38,12 @@ LAYERS = """function (X[M, K], W[K, P], B[P], V[P, Q]) -> (Y) {
 NORM = """function (X[M, K], W[K, P]) -> (Y, A) {
   A[i, j : M, P] = +(X[i, k] * W[k, j]); S[i, 0 : M, 1] = +(A[i, j]); C = A - S / P;
   Q[i, 0 : M, 1] = +(C[i, j] * C[i, j]); Y = C / sqrt(Q / P + 0.01);
+}"""
+
+SHORTCUT = """function (X[N, C, H, W], K[F, C], Z[N, D, H, W], L[F, D], B[F]) -> (Y) {
+  S[n, f, y, x : N, F, H, W] = +(Z[n, d, y, x] * L[f, d]);
+  T[n, f, y, x : N, F, H, W] = +(X[n, c, y, x] * K[f, c]);
+  Y = relu(T + reshape(B, F, 1, 1) + S);
 }"""
 
 
@@ -117,6 +125,47 @@ def test_layers(
     arrays = numbers(seed, (rows, k), (k, p), (p,), (p, q))
     arrays = arrays if text is LAYERS else arrays[:2]
     check(text, arrays, ("W", "V", "B")[: 3 if text is LAYERS else 1] if is_bound else ())
+
+
+@settings(RANDOM, max_examples=4)
+@given(
+    images=st.sampled_from((1, 2)),
+    size=st.sampled_from(((3, 3), (2, 6), (5, 5), (7, 7))),
+    channels=st.sampled_from(((16, 32), (40, 17), (64, 128))),
+    filters=st.sampled_from((130, 192, 256, 304)),
+    is_bound=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_shortcuts_of_images_with_channels_first(
+    images: int,
+    size: tuple[int, int],
+    channels: tuple[int, int],
+    filters: int,
+    is_bound: bool,
+    seed: int,
+) -> None:
+    c, d = channels
+    arrays = numbers(
+        seed, (images, c, *size), (filters, c), (images, d, *size), (filters, d), (filters,)
+    )
+    check(SHORTCUT, arrays, ("K", "L", "B") if is_bound else ())
+
+
+@pytest.mark.parametrize("filters", [256, 304])
+@pytest.mark.parametrize("size", [(2, 6), (3, 3)])
+def test_each_block_reads_its_own_panels_of_weights(filters: int, size: tuple[int, int]) -> None:
+    """Blocks along the filters of which panels were made ahead, as wide as panels or not."""
+    shapes = [(1, 64, *size), (filters, 64), (1, 128, *size), (filters, 128), (filters,)]
+    check(SHORTCUT, numbers(1, *shapes), ("K", "L", "B"))
+
+
+@settings(RANDOM, max_examples=6)
+@given(case=networks(), seed=st.integers(0, 99), data=st.data())
+def test_networks(case: Network, seed: int, data: st.DataObject) -> None:
+    arrays = numbers(seed, *case.shapes.values())
+    scaled = [a / np.float32(np.sqrt(max(1, prod(a.shape[1:])))) for a in arrays[1:]]
+    bound = data.draw(st.sampled_from(((), tuple(case.shapes)[1:])))
+    check(case.text, [arrays[0], *scaled], bound)
 
 
 def test_they_are_one_kernel() -> None:

@@ -170,7 +170,7 @@ def _packing(node: Contraction, piece: Piece, plan: Tiled, tensor: str) -> Contr
     if len(found) != 1:
         return None
     (read,) = found
-    width = plan.lanes * plan.vectors
+    width = plan.width
     column = Affine(((LANE, Fraction(1)), (PANEL, Fraction(width))), Fraction(vector.low))
     steps = {axis.name: Affine.index(axis.name) + Affine.number(axis.low) for axis in part.axes}
     names = (PANEL, *(axis.name for axis in part.axes), LANE)

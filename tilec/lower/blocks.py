@@ -15,7 +15,7 @@ from math import prod
 
 from tilec.errors import ScheduleError
 from tilec.kernel import build
-from tilec.kernel.ir import INDEX, Buffer, For, If, Let, LoopKind, Stmt, Var
+from tilec.kernel.ir import INDEX, Buffer, Expr, For, If, Let, LoopKind, Stmt, Var
 from tilec.lower import special
 from tilec.lower.block import NUMBER, Block, outer
 from tilec.lower.contraction import epilogue_of, target_of_node, tile_body
@@ -136,7 +136,7 @@ class BlockWriter:
 
     def _rows(self, work: Lowering, unit: RowGroup, block: Block) -> special.Body:
         lanes = max(1, min(most_lanes(work, member.node) for member in unit.members))
-        self.flops += flops_of_rows(unit) * block.size // self.group.shared[self.group.cut]
+        self._count(flops_of_rows(unit), block)
         return RowWriter(unit, work.places, lanes, threads=False, block=block).body()
 
     def _single(self, work: Lowering, unit: Group, block: Block) -> special.Body | None:
@@ -148,35 +148,43 @@ class BlockWriter:
         if len(found) != 1 or len(found[0].parts) != 1:
             return None
         flat = flatten(found[0], work.places, output, None, epilogue_of(unit))
-        self.flops += flops_of([flat]) * block.size // self.group.shared[self.group.cut]
+        self._count(flops_of([flat]), block)
         target = target_of_node(node, output, None)
         part = merge_loops(block.flat(flat, unit.result.name))
         if isinstance(node, Contraction):
-            plan = self._tile(work, merge_loops(flat), part, block.first(part), target, node.name)
+            plan = self._tile(work, flat, part, block, target, node.name)
             problem = recognise(part, target)
             if plan is None or isinstance(problem, str):
                 return None
-            return tile_body(work, problem, plan, target, node.name)
+            panel = _first_panel(plan, flat, block)
+            return tile_body(work, problem, plan, target, node.name, panel)
         lanes = most_lanes(work, node)
         loops = choose(block.first(part), target.agg, lanes) if lanes else Plan(None, 1)
         writer = LoopWriter(flat_places(work.places), target)
         stmts = writer.piece(part, loops)
         return special.Body(stmts, tuple(writer.locals), (str(Loops((loops,))),), loops.lanes)
 
+    def _count(self, flops: int, block: Block) -> None:
+        """Count the operations of a unit, once: a smaller last block is written apart."""
+        if block.size == block.step:
+            self.flops += flops
+
     def _tile(
         self,
         work: Lowering,
         flat: FlatPiece,
         part: FlatPiece,
-        first: FlatPiece,
+        block: Block,
         target: Target,
         name: str,
     ) -> Tiled | None:
         """The register tile for a part of a product; None where there is none.
 
-        Panels that were made ahead are as wide as the tile of the whole product.
+        Panels that were made ahead are as wide as the tile of the whole product, and each block has
+        to begin with one of them.
         """
-        whole, some, problem = (recognise(each, target) for each in (flat, part, first))
+        pieces = (merge_loops(flat), part, block.first(part))
+        whole, some, problem = (recognise(each, target) for each in pieces)
         if isinstance(whole, str) or isinstance(some, str) or isinstance(problem, str):
             return None
         if "tile" in work.disable or work.core.vector_bytes == 0 or not problem.reductions:
@@ -194,6 +202,8 @@ class BlockWriter:
                 return None
             shape = (made.vector, made.vectors)
             plans = [each for each in plans if (each.plan.vector, each.plan.vectors) == shape]
+            if _is_along(made, flat, block) and block.step % made.width:
+                return None
         best = min(plans, key=lambda each: each.cycles, default=None)
         return None if best is None else best.plan
 
@@ -209,3 +219,15 @@ class BlockWriter:
             self.locals[label] = replace(held, name=label)
         self.lanes = max(self.lanes, body.lanes)
         return renamed(body.statements, {old: new for old, new in names.items() if old != new})
+
+
+def _is_along(plan: Tiled, flat: FlatPiece, block: Block) -> bool:
+    """Whether the loop that is cut into blocks is the one along the vectors of a register tile."""
+    return plan.vector == flat.piece.axes[block.cut].name
+
+
+def _first_panel(plan: Tiled, flat: FlatPiece, block: Block) -> Expr:
+    """The first panel of a block among those that were made ahead for the whole product."""
+    if not (plan.ahead and _is_along(plan, flat, block)):
+        return _ZERO
+    return build.mul(build.var(NUMBER), build.const(block.step // plan.width))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tilec.errors import InternalError
-from tilec.kernel.ir import Buffer, Stmt
+from tilec.kernel import build
+from tilec.kernel.ir import Buffer, Expr, Stmt
 from tilec.lower import special
 from tilec.lower.decide import Decision, Planned, flops_of, kernel_name, obey, refuse, wanted_for
 from tilec.lower.defaults import overwritten
@@ -33,6 +34,8 @@ from tilec.schedule.values import Loops, Plan, Streamed, Tiled
 from tilec.tensor.ir import Aggregation, Contraction, Map
 
 TRANSPOSE = "transpose"
+
+_ZERO = build.const(0)
 
 
 def lower_loops(
@@ -288,14 +291,23 @@ def _tile(
 
 
 def tile_body(
-    work: Lowering, problem: Product, plan: Tiled, target: Target, contraction: str
+    work: Lowering,
+    problem: Product,
+    plan: Tiled,
+    target: Target,
+    contraction: str,
+    first_panel: Expr = _ZERO,
 ) -> special.Body:
-    """A product around its register tile, with panels that were made ahead if there are any."""
+    """A product around its register tile, with panels that were made ahead if there are any.
+
+    A product that is a part of the one they were made for begins with the panel ``first_panel``.
+    """
     places, panels = flat_places(work.places), work.panels.get(contraction)
     if panels is None:
         return TileWriter(RegisterTile(problem, plan, places, target.output)).body()
     ready = work.places[panels].buffer.name
-    return TileWriter(RegisterTile(problem, plan, places, target.output, ready)).body()
+    tile = RegisterTile(problem, plan, places, target.output, ready, first_panel)
+    return TileWriter(tile).body()
 
 
 def _plan(

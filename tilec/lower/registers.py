@@ -95,7 +95,8 @@ class Tile:
 class RegisterTile:
     """Writes the tiles of one product under one schedule.
 
-    ``ready`` is the buffer of the packed vector operand: scratch memory, or panels made ahead.
+    ``ready`` is the buffer of the packed vector operand: scratch memory, or panels made ahead. The
+    first of the panels made ahead that this product reads is ``first_ready``: it may be a part.
     ``fetch`` is the number of steps that the vectors are asked for ahead, for an operand that
     comes from afar in one long run of which this product is a part; 0 leaves that to the strides.
     """
@@ -105,6 +106,7 @@ class RegisterTile:
     places: Places
     output: Buffer
     ready: str = ".panels"
+    first_ready: Expr = _ZERO
     fetch: int = 0
     locals: list[Buffer] = field(default_factory=list[Buffer])
     vector: Axis = field(init=False)
@@ -159,7 +161,7 @@ class RegisterTile:
     @property
     def width(self) -> int:
         """Elements of a full tile along the vector loop."""
-        return self.plan.lanes * self.plan.vectors
+        return self.plan.width
 
     @property
     def turns_panels(self) -> bool:
@@ -196,7 +198,7 @@ class RegisterTile:
                 ends = [If(self.steps.is_last(), tuple(finished), tuple(partial))]
         slot: Expr = _ZERO
         if self.plan.ahead:
-            slot = build.var(".panel")
+            slot = build.add(build.var(".panel"), self.first_ready)
         elif first_panel is not None:
             slot = build.sub(build.var(".panel"), first_panel)
         sums = [*begin, *self._steps_of_all(tile, acc, position, slot)]

@@ -87,7 +87,7 @@ def summing(problem: Product, core: Core, plan: Tiled) -> float:
     if not again:
         return 0.0
     outputs = prod(axis.extent for axis in problem.axes)
-    width = plan.lanes * plan.vectors
+    width = plan.width
     extent = next(axis.extent for axis in problem.axes if axis.name == plan.vector)
     held = outputs * problem.stored.bytes
     held //= plan.tasks if plan.pack_row else -(-extent // width)

@@ -247,7 +247,7 @@ def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
     extents = {axis.name: axis.extent for axis in problem.axes}
     steps = prod(axis.extent for axis in problem.reductions)
     outputs = prod(extents.values())
-    panels = -(-extents[plan.vector] // (plan.lanes * plan.vectors))
+    panels = -(-extents[plan.vector] // plan.width)
     high = extents[plan.row] if plan.row is not None else 1
     tiles = -(-high // plan.rows)
     others = outputs // (extents[plan.vector] * high)

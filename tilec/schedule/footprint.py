@@ -45,7 +45,7 @@ def scratch_bytes(problem: Product, plan: Tiled, threads: int) -> int:
     dtype = problem.dtype.bytes
     steps = prod(inside(problem, plan).values())
     extents = {axis.name: axis.extent for axis in problem.axes}
-    width = plan.lanes * plan.vectors
+    width = plan.width
     total = 0
     if plan.pack_vector and not plan.ahead:
         panels = -(-extents[plan.vector] // width)

@@ -150,7 +150,7 @@ def tile_roofs(problem: Product, plan: Tiled, core: Core, hertz: float) -> list[
     """Arithmetic, loads and stores of a register tile; ``hertz`` are those of all its threads."""
     extents = {axis.name: axis.extent for axis in problem.axes}
     steps = prod(axis.extent for axis in problem.reductions)
-    width, high = plan.lanes * plan.vectors, 1 if plan.row is None else extents[plan.row]
+    width, high = plan.width, 1 if plan.row is None else extents[plan.row]
     others = prod(extents.values()) // (extents[plan.vector] * high)
     tiles = others * -(-extents[plan.vector] // width) * -(-high // plan.rows)
     registers = plan.rows * plan.vectors

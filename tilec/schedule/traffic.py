@@ -91,7 +91,7 @@ def _again(problem: Product, core: Core, plan: Tiled) -> float:
         return 0.0
     steps = prod(axis.extent for axis in problem.reductions)
     extents = {axis.name: axis.extent for axis in problem.axes}
-    width = min(plan.lanes * plan.vectors, extents[plan.vector])
+    width = min(plan.width, extents[plan.vector])
     if plan.lanes * steps * width * problem.dtype.bytes <= core.l2_bytes // 2:
         return 0.0
     tiles = prod(extents.values()) // plan.rows
@@ -108,7 +108,7 @@ def _spilled(problem: Product, core: Core, plan: Tiled) -> float:
     7680 x 4 x 2560 lost half of its speed with panels of 0.6 of L2, and nothing with 0.16.
     """
     steps = prod(inside(problem, plan).values())
-    width = plan.lanes * plan.vectors * max(1, plan.panel_block)
+    width = plan.width * max(1, plan.panel_block)
     # What lies in place, in order, is asked for ahead: twice the second level is read at no loss.
     room = core.l2_bytes * 3 // 4 if plan.pack_vector else 2 * core.l2_bytes
     held, moves = steps * width * problem.dtype.bytes, 0.0
@@ -142,7 +142,7 @@ def _fetched(problem: Product, plan: Tiled, form: Form, is_far: bool) -> float:
         return 0.0
     line = LINE_BYTES // problem.dtype.bytes
     step = abs(form.coefficient(plan.vector))
-    run = plan.lanes * plan.vectors if step == 1 else 1
+    run = plan.width if step == 1 else 1
     return _FAR * min(1.0, 2 * line / run) / min(run, line)
 
 
@@ -182,7 +182,7 @@ def _rows(problem: Product, core: Core, plan: Tiled, form: Form) -> float:
     else:
         each = _NEAR
     extents = {axis.name: axis.extent for axis in problem.axes}
-    panels = -(-extents[plan.vector] // (plan.lanes * plan.vectors))
+    panels = -(-extents[plan.vector] // plan.width)
     tiles = panels * -(-extents[plan.row] // plan.rows)
     others = prod(extents.values()) // (extents[plan.vector] * extents[plan.row])
     elems = span(problem, form, {})

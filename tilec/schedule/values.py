@@ -83,6 +83,11 @@ class Tiled:
     turn: str | None = None
     reduce_loop: str | None = None
 
+    @property
+    def width(self) -> int:
+        """Elements of a tile along the vector loop."""
+        return self.lanes * self.vectors
+
     def __str__(self) -> str:
         parts = [f"tile {self.row or '-'}={self.rows} {self.vector}={self.vectors}x{self.lanes}"]
         if self.pack_vector or self.pack_row:
