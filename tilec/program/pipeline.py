@@ -287,12 +287,23 @@ def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
         given = tuple(value for value in program.inputs if value.name in bound)
         once = add_once(split, given, prepared.packs)
         constants = (*split.constants, *(pack.name for pack in prepared.packs))
+    main, constants = _read_alone(main, constants)
     return Built(
         program=program,
         main=main,
         once=None if once is None else lower_kernels(once, recipe, hook),
         constants=constants,
     )
+
+
+def _read_alone(part: Part, constants: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
+    """Kernels and their constants, without those that none reads: weights that became panels."""
+    module = part.module
+    read = {name for call in module.calls for name in call.args}
+    unread = {name for name in constants if name not in read}
+    inputs = tuple(buffer for buffer in module.inputs if buffer.name not in unread)
+    kept = tuple(name for name in constants if name not in unread)
+    return replace(part, module=replace(module, inputs=inputs)), kept
 
 
 def _products(program: Program, recipe: Recipe, hook: Hook) -> Products:
@@ -373,7 +384,7 @@ def core_of(options: Options) -> Core:
 
 def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
     module, types = part.module, part.program.types()
-    names = [value.name for value in part.program.inputs]
+    names = [buffer.name for buffer in module.inputs]
     return Facts(
         name=module.name,
         inputs=tuple(names[: len(names) - len(constants)]),
