@@ -103,3 +103,11 @@ def test_channels_that_are_last_stay_there(body: str) -> None:
     text = f"function f(X[N, H, W, C], K[I, J, O]) -> (Z) {{ {body}; Z = Y + 1; }}"
     made = program(text, X=(2, 8, 8, 9), K=(9, 3, 9) if "K[c" in body else (3, 3, 9))
     assert ChannelsLast().apply(made) is made
+
+
+def test_what_is_put_together_of_images_is_one() -> None:
+    after = ChannelsLast().apply(program(NET, **SHAPES))
+    types = after.types()
+    joined = [name for name, kind in types.items() if kind.shape == (2, 8, 8, 16)]
+    assert len(joined) == 2  # the value and its default
+    assert types["Z"].shape == (2, 16, 8, 8)

@@ -64,9 +64,10 @@ class ChannelsLast:
 def _images(program: Program) -> set[str]:
     """Values that change: results of windows that slide, and what is computed from them."""
     kept = {output.value for output in program.outputs}
-    kept |= {
-        node.default for node in program.nodes if isinstance(node, Contraction) and node.default
-    }
+    for node in reversed(program.nodes):
+        # A default and what it is the default of lie alike.
+        if isinstance(node, Contraction) and node.default is not None and node.name in kept:
+            kept.add(node.default)
     found: set[str] = set()
     for node in program.nodes:
         rank = len(node.type.shape)
@@ -77,7 +78,10 @@ def _images(program: Program) -> set[str]:
                 each.tensor in found and _is_same_pixel(each, node) for each in reads(node.body)
             ):
                 found.add(node.name)
-        elif node.default is None:
+        elif node.default is not None:
+            if node.default in found:
+                found.add(node.name)
+        else:
             data = [each for each in reads(node.body) if _slides(each, node)]
             if data and (_is_layer(node, data) or any(each.tensor in found for each in data)):
                 found.add(node.name)
