@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 from tests.onnx.models import model
-from tilec.bench.engines import Engine, Run
+from tilec.bench.engines import ENGINES, Engine, Run, reference_run
 from tilec.bench.flops import count
 from tilec.bench.measure import QUICK
 from tilec.bench.race import REFERENCE, race, relative_error
@@ -117,3 +117,26 @@ def test_engines_that_fail_or_compute_something_else_are_named() -> None:
     timed = facts["engines"]["other"]
     assert timed["example_seconds"] == timed["run_seconds"]["median"] / 2
     assert timed["flop_per_second"] == 36 / timed["run_seconds"]["median"]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_every_engine_computes_what_the_reference_does(engine: Engine) -> None:
+    missing = engine.missing()
+    if missing is not None:
+        pytest.skip(missing)
+    random = np.random.default_rng(0)
+    shapes = {"x": (3, 2, 4), "v": (1, 20, 4), "r": (1, 20, 5), "b": (1, 40), "w": (5, 3)}
+    given = {name: random.standard_normal(each).astype(np.float32) for name, each in shapes.items()}
+    x = given.pop("x")
+    nodes = [
+        helper.make_node("LSTM", ["x", "v", "r", "b"], ["", "y"], hidden_size=5),
+        helper.make_node("Reshape", ["y", "s"], ["z"]),
+        helper.make_node("Gemm", ["z", "w"], ["a"]),
+        helper.make_node("Clip", ["a", "low", "high"], ["c"]),
+    ]
+    numbers = {"s": np.array([2, 5]), "low": np.float32(-0.5), "high": np.float32(0.5)}
+    made = model(nodes, {"x": x.shape}, ["c"], {**given, **numbers})
+    made.ir_version = 9
+    subject = Subject("layers", made, {"x": x}, 2, "float32", None)
+    right = reference_run(subject)()
+    assert relative_error(engine.prepare(subject, 1)(), right) < 1e-5

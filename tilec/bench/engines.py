@@ -13,8 +13,8 @@ import numpy as np
 
 import tilec
 import tilec.onnx
+from tilec.bench import torch_engine
 from tilec.bench.subject import Array, Subject
-from tilec.errors import ArgumentError
 from tilec.options import read_environment
 from tilec.records import dataclass
 
@@ -107,17 +107,11 @@ def _openvino(subject: Subject, threads: int) -> Run:
     return run
 
 
-def _torch(subject: Subject, threads: int) -> Run:
-    raise ArgumentError(
-        f"PyTorch reads no ONNX models, {subject.name} among them: it only writes them"
-    )
-
-
 ENGINES: Final = (
     Engine(TILEC, "tilec", tilec_run),
     Engine("onnxruntime", "onnxruntime", _onnxruntime),
     Engine("openvino", "openvino", _openvino),
-    Engine("torch", "torch", _torch),
+    Engine("torch", "torch", torch_engine.prepare),
 )
 NAMES: Final = tuple(each.name for each in ENGINES)
 
