@@ -91,6 +91,19 @@ def test_a_group_does_not_depend_on_what_needs_it() -> None:
     assert len(names(lowered(body))) == 3
 
 
+def test_two_groups_do_not_need_each_other() -> None:
+    """Each of two chains ends with a product with a sum over the other one's values."""
+    text = """function (X[M, K], Z[M, K], W[K, R], V[R, R]) -> (D, C) {
+      A[i, j : M, R] = +(X[i, k] * W[k, j]); P[i, j : M, R] = +(A[i, k] * V[k, j]);
+      B[i, j : M, R] = +(Z[i, k] * W[k, j]); Q[i, j : M, R] = +(B[i, k] * V[k, j]);
+      G[j, k : R, R] = +(P[i, j] * P[i, k]); H[j, k : R, R] = +(Q[i, j] * Q[i, k]);
+      D[i, j : M, R] = +(P[i, k] * H[k, j]); C[i, j : M, R] = +(Q[i, k] * G[k, j]);
+    }"""
+    made = program(text, X=(256, 16), Z=(256, 16), W=(16, 24), V=(24, 24))
+    called = [call.name for call in lower_program(made, core=SMALL).calls]
+    assert called == ["main_B", "main_Q", "main_H", "main_D", "main_G", "main_C"]
+
+
 def test_few_rows_are_not_worth_it() -> None:
     """An operand that is too large for L2 would be read again for every few rows."""
     assert names(lowered(CHAIN, core=Core(l2_bytes=1 << 11))) == ["R", "Y"]

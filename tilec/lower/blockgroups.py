@@ -22,7 +22,7 @@ from math import prod
 
 from tilec.dtypes import F32, F64
 from tilec.lower.groups import Group
-from tilec.lower.units import BlockGroup, RowGroup, Single, Unit, nodes_of, ordered, stored
+from tilec.lower.units import BlockGroup, RowGroup, Single, Unit, nodes_of, order_of, stored
 from tilec.records import dataclass
 from tilec.target.core import Core
 from tilec.tensor.affine import Affine
@@ -62,9 +62,12 @@ def block_groups(
         group = search.group_from(unit)
         if group is None or any(each not in found for each in group.units):
             continue
-        found[max(found.index(each) for each in group.units)] = group
-        found = [each for each in found if each not in group.units]
-    return tuple(found) if len(found) == len(units) else ordered(found)
+        wider = list(found)
+        wider[max(found.index(each) for each in group.units)] = group
+        # Two groups may need each other although neither needs itself.
+        order = order_of([each for each in wider if each not in group.units])
+        found = found if order is None else list(order)
+    return tuple(found)
 
 
 @dataclass(slots=True)

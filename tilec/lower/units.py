@@ -113,6 +113,14 @@ def stored(unit: Single) -> tuple[Node, ...]:
 
 def ordered(units: Sequence[_Any]) -> tuple[_Any, ...]:
     """The units so that operands come before uses; otherwise as they were."""
+    found = order_of(units)
+    if found is None:
+        raise AssertionError("kernels need each other in a circle")
+    return found
+
+
+def order_of(units: Sequence[_Any]) -> tuple[_Any, ...] | None:
+    """The units in an order that ``ordered`` gives; None where they need each other in a circle."""
     made = {node.name for unit in units for node in nodes_of(unit)}
     waiting, done, result = list(units), set[str](), list[_Any]()
     while waiting:
@@ -122,7 +130,7 @@ def ordered(units: Sequence[_Any]) -> tuple[_Any, ...]:
             if (needed & made) - own <= done:
                 break
         else:
-            raise AssertionError("kernels need each other in a circle")
+            return None
         waiting.remove(unit)
         done |= own
         result.append(unit)
