@@ -16,6 +16,7 @@ from tilec_llvm.jit import LlvmRunner, load_forever
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
+    from tilec.runtime.library import Interface, Library, RunLibrary
 
 # What prints and compiles code is imported when it is needed: a program that finds its kernels in
 # the disk cache pays for none of it.
@@ -80,6 +81,18 @@ class LlvmBackend:
         raise TargetError(
             f"the target llvm has no stage {stage!r}", help=f"stages: {', '.join(self.stages)}"
         )
+
+    def library(self, module: Module, interface: Interface, options: Options) -> Library:
+        """See ``tilec.runtime.library.LibraryBackend``."""
+        from tilec_llvm.library import make_library
+
+        return make_library(module, interface, options)
+
+    def open_library(self, code: bytes, name: str, architecture: str, weights: str) -> RunLibrary:
+        """See ``tilec.runtime.library.LibraryBackend``."""
+        from tilec_llvm.library import open_library
+
+        return open_library(code, name, architecture, weights)
 
     def load(self, code: bytes, module_name: str, workspace_bytes: int) -> Runner:
         """Make compiled code runnable; the workspace it needs is noted in the code."""

@@ -51,10 +51,6 @@ ALIGN = 64
 MAX_UNROLLED = 4096
 """Iterations of an UNROLL loop that are written out; more than that is a mistake."""
 
-_ATTRIBUTES = (
-    'attributes #0 = { noinline nounwind "no-builtins" "prefer-vector-width"="512" }\n'
-    'attributes #1 = { nounwind "no-builtins" "prefer-vector-width"="512" }\n'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +72,15 @@ class Emitted:
     worker_bytes: int = 0
 
 
-def emit_module(module: Module, abilities: Abilities) -> Emitted:
-    """Print a module."""
+def emit_module(module: Module, abilities: Abilities, tuned: str | None = None) -> Emitted:
+    """Print a module.
+
+    Args:
+        module: The module.
+        abilities: What the code may rely on.
+        tuned: The processor for which instructions are chosen; by default the one for which code
+            is generated.
+    """
     functions: list[str] = []
     definitions: dict[str, Definition] = {}
     scratch = worker_bytes = 0
@@ -98,11 +101,18 @@ def emit_module(module: Module, abilities: Abilities) -> Emitted:
             *([DECLARATION] if is_parallel else []),
             *functions,
             _entry(module, large, base, scratch if is_parallel else None),
-            _ATTRIBUTES,
+            _attribute_groups(tuned),
         ]
     )
     constants = tuple(item.data for item in large)
     return Emitted(text, base + scratch, constants, is_parallel, worker_bytes)
+
+
+def _attribute_groups(tuned: str | None) -> str:
+    common = 'nounwind "no-builtins" "prefer-vector-width"="512"'
+    if tuned is not None:
+        common += f' "tune-cpu"="{tuned}"'
+    return f"attributes #0 = {{ noinline {common} }}\nattributes #1 = {{ {common} }}\n"
 
 
 class _KernelWriter:

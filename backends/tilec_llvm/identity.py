@@ -22,10 +22,10 @@ from tilec_llvm.image import map_code
 # void cpuid(u32 leaf, u32 subleaf, u32 *registers), in the System V convention:
 # push rbx; mov eax, edi; mov ecx, esi; mov r8, rdx; cpuid;
 # mov [r8], eax; mov [r8 + 4], ebx; mov [r8 + 8], ecx; mov [r8 + 12], edx; pop rbx; ret
-_CPUID: Final = bytes.fromhex("53 89f8 89f1 4989d0 0fa2 418900 41895804 41894808 4189500c 5b c3")
+CPUID: Final = bytes.fromhex("53 89f8 89f1 4989d0 0fa2 418900 41895804 41894808 4189500c 5b c3")
 # u64 xgetbv(): which registers the system saves.
 # xor ecx, ecx; xgetbv; shl rdx, 32; or rax, rdx; ret
-_XGETBV: Final = bytes.fromhex("31c9 0f01d0 48c1e220 4809d0 c3")
+XGETBV: Final = bytes.fromhex("31c9 0f01d0 48c1e220 4809d0 c3")
 _XGETBV_AT: Final = 64
 
 _OSXSAVE: Final = 1 << 27
@@ -75,7 +75,7 @@ def processor_digest() -> str | None:
     """What CPUID says, as a digest; None where this cannot be found out so."""
     if sys.platform not in ("linux", "darwin") or os.uname().machine not in ("x86_64", "amd64"):
         return None
-    code = map_code(_CPUID.ljust(_XGETBV_AT, b"\xcc") + _XGETBV)
+    code = map_code(CPUID.ljust(_XGETBV_AT, b"\xcc") + XGETBV)
     if code is None:
         return None
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)

@@ -5,6 +5,7 @@ LLVM is loaded when it is first needed: importing this module costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from functools import cache
 from typing import Any, cast
 
@@ -152,6 +153,16 @@ class Compiler:
         """Object file of a module."""
         return cast("bytes", self._machine.emit_object(self._optimised(text, verify=verify)))
 
+    def linked_code(self, texts: Sequence[str], exported: Set[str]) -> bytes:
+        """Object file of several modules as one, which only shows these functions."""
+        first, *others = (self._parsed(text, verify=True) for text in texts)
+        for other in others:
+            first.link_in(other)
+        for function in first.functions:
+            if not function.is_declaration and function.name not in exported:
+                function.linkage = "internal"
+        return cast("bytes", self._machine.emit_object(self._improved(first)))
+
     def assembly(self, text: str) -> str:
         """Assembly of a module."""
         return cast("str", self._machine.emit_assembly(self._optimised(text, verify=True)))
@@ -161,15 +172,21 @@ class Compiler:
         return str(self._optimised(text, verify=True))
 
     def _optimised(self, text: str, *, verify: bool) -> Any:
-        binding = llvm()
+        return self._improved(self._parsed(text, verify=verify))
+
+    def _parsed(self, text: str, *, verify: bool) -> Any:
         try:
-            module = binding.parse_assembly(text)
+            module = llvm().parse_assembly(text)
             if verify:
                 module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses the code made for it: {error}") from error
+        return module
+
+    def _improved(self, module: Any) -> Any:
         if self._speed == 0:
             return module
+        binding = llvm()
         passes = binding.create_new_module_pass_manager()
         passes.add_always_inliner_pass()
         passes.add_sroa_pass()

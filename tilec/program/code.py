@@ -106,13 +106,13 @@ class Compiled:
 def compiled_to_entry(compiled: Compiled) -> tuple[Manifest, Mapping[str, bytes]]:
     """Manifest and blobs under which code is kept."""
     manifest: dict[str, object] = {
-        "main": [_facts_to_manifest(compiled.main.facts)],
+        "main": [facts_to_manifest(compiled.main.facts)],
         "once": [],
         "said": [{"kernel": key, "schedule": schedule} for key, schedule in compiled.said],
     }
     blobs = {"main": compiled.main.binary}
     if compiled.once is not None:
-        manifest["once"] = [_facts_to_manifest(compiled.once.facts)]
+        manifest["once"] = [facts_to_manifest(compiled.once.facts)]
         blobs["once"] = compiled.once.binary
     return manifest, blobs
 
@@ -128,7 +128,7 @@ def compiled_from_entry(contents: Contents, backend: Backend, options: Options) 
         for item in objects(contents.manifest, name)[:1]:
             if name not in contents.blobs:
                 raise CacheError("its code is missing")
-            facts = _facts_from_manifest(item)
+            facts = facts_from_manifest(item)
             parts[name] = Code(facts, contents.blobs[name], backend, options)
     if "main" not in parts:
         raise CacheError("it holds no code")
@@ -161,7 +161,8 @@ def spec_from_manifest(item: Manifest) -> Spec:
     return Spec(sizes(item, "shape"), BY_NAME[dtype], sizes(item, "strides"))
 
 
-def _facts_to_manifest(facts: Facts) -> Manifest:
+def facts_to_manifest(facts: Facts) -> Manifest:
+    """Facts in the form of a manifest."""
     return {
         "name": facts.name,
         "inputs": list(facts.inputs),
@@ -174,7 +175,13 @@ def _facts_to_manifest(facts: Facts) -> Manifest:
     }
 
 
-def _facts_from_manifest(item: Manifest) -> Facts:
+def facts_from_manifest(item: Manifest) -> Facts:
+    """The facts that ``facts_to_manifest`` wrote.
+
+    Raises:
+        CacheError: it is something else.
+        UserError: the values of a spec are impossible.
+    """
     return Facts(
         name=field(item, "name", str),
         inputs=strings(item, "inputs"),

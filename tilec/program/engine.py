@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property, partial
 from keyword import iskeyword
 from threading import Lock
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from tilec.errors import TargetError
-from tilec.program.code import Code, Compiled, KernelFacts
+from tilec.program.boundary import compiler_lock
+from tilec.program.code import Code, Compiled, Facts, KernelFacts
 from tilec.program.compile import bound_program, built, compiled
 from tilec.program.frontend import Frontend
 from tilec.program.recipe import Argument, Recipe
@@ -25,6 +27,7 @@ from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
 
 if TYPE_CHECKING:
+    from tilec.kernel.ir import Module
     from tilec.program.pipeline import Built, Observer
     from tilec.tensor.ir import Program
 
@@ -195,6 +198,25 @@ class NativeEngine:
             outputs=facts.outputs,
             make=result_maker(self._frontend.header.name, facts.outputs),
         )
+
+    def final(self) -> tuple[Module, Facts, tuple[Array, ...]]:
+        """What runs at each call, what is known of it, and its constants in their last form.
+
+        For another processor they are laid out as that one wants them, by code for this one.
+        """
+        from tilec.program import pipeline
+
+        forms, options = self._built, self._recipe.options
+        facts = pipeline.facts_of(forms.main, forms.constants, options)
+        if options.cpu is None and forms.said == self.code.said:
+            return forms.main.module, facts, self._constant_arrays()
+        known = dict(self._bound)
+        if forms.once is not None:
+            with compiler_lock():
+                here, hook = replace(options, cpu=None), pipeline.Hook(lambda _: None, False)
+                once = pipeline.code_of(forms.once, (), here, self._backend, hook)
+            known.update(self._compute(once))
+        return forms.main.module, facts, tuple(known[name] for name in facts.constants)
 
     def _direct(self, inputs: Sequence[Spec], constants: Sequence[Array]) -> Direct | None:
         """What runs the code on array objects, if the backend can do that."""

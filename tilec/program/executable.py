@@ -194,6 +194,29 @@ class Executable:
             Path(path), saved.Ingredients(self._frontend, self._recipe, self._bound, self._engine)
         )
 
+    @public
+    def export(self, path: str | PathLike[str], *, name: str | None = None) -> tuple[Path, ...]:
+        """Write a library that programs in C and other languages call, without Python.
+
+        The folder gets an object file, a C header, the weights in one file, as the code takes
+        them, and a manifest. ``tilec.load`` runs it, too.
+
+        Args:
+            path: The folder; it is made if it is not there.
+            name: What the names of the files and functions begin with; by default the name of
+                the function.
+
+        Returns:
+            The files.
+
+        Raises:
+            TargetError: the target, or the system it is for, has no libraries.
+            ArgumentError: a file cannot be written, or C does not allow the name.
+        """
+        from tilec.program import exported  # who runs programs does not need it
+
+        return exported.write(Path(path), self._frontend, self._recipe, self._engine, name)
+
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {spec}" for name, spec in self.inputs)
         outputs = ", ".join(f"{name}: {spec}" for name, spec in self.outputs)
@@ -275,21 +298,33 @@ class Executable:
 
 @public
 def load(path: str | PathLike[str], *, trust: bool = False) -> Executable:
-    """Load an executable that ``Executable.save`` wrote.
+    """Load an executable that ``Executable.save`` or ``Executable.export`` wrote.
 
     Args:
-        path: The file.
+        path: The file, or the folder of a library.
         trust: Run the machine code of the file, if it was made by this version of tilec for this
             CPU, instead of compiling the Tile text of the file. Only for files that nobody else
-            could have changed: their code can do whatever you can.
+            could have changed: their code can do whatever you can. A library has nothing but
+            machine code, so it needs this.
 
     Returns:
         The executable.
 
     Raises:
-        ArgumentError: the file cannot be read, is damaged, or is no saved executable.
+        ArgumentError: something cannot be read, is damaged, or is no saved executable.
+        TargetError: this machine lacks instructions that a library was compiled for.
         UserError: its program cannot be compiled here.
     """
+    if Path(path).is_dir():
+        from tilec.program import exported
+
+        if not trust:
+            raise ArgumentError(
+                f"{path} is a folder with machine code, which can do whatever you can",
+                help="if nobody else could have changed it: load(..., trust=True)",
+            )
+        library = exported.read(Path(path))
+        return Executable(library.text, library.recipe, {}, library.engine)
     found = saved.read(Path(path), trust=trust)
     return Executable(found.text, found.recipe, found.bound, found.engine)
 

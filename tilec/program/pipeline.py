@@ -358,22 +358,22 @@ def _packed_ahead(split: Split, recipe: Recipe, methods: Methods) -> Prepared | 
 
 def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Compiled:
     """The code of a backend."""
-    options = recipe.options
+    main = code_of(built.main, built.constants, recipe.options, backend, hook)
+    once = None if built.once is None else code_of(built.once, (), recipe.options, backend, hook)
+    return Compiled(main, once, built.said)
 
-    def code(part: Part, constants: tuple[str, ...]) -> Code:
-        binary = hook.step(
-            backend.name,
-            part.module.name,
-            partial(backend.compile, part.module, options),
-            lambda _: backend.text(part.module, backend.stages[-1], options),
-        )
-        return Code(_facts(part, constants, core_of(options)), binary, backend, options)
 
-    return Compiled(
-        main=code(built.main, built.constants),
-        once=None if built.once is None else code(built.once, ()),
-        said=built.said,
+def code_of(
+    part: Part, constants: tuple[str, ...], options: Options, backend: Backend, hook: Hook
+) -> Code:
+    """The code of one part, the last of whose inputs are constants."""
+    binary = hook.step(
+        backend.name,
+        part.module.name,
+        partial(backend.compile, part.module, options),
+        lambda _: backend.text(part.module, backend.stages[-1], options),
     )
+    return Code(facts_of(part, constants, options), binary, backend, options)
 
 
 def core_of(options: Options) -> Core:
@@ -382,7 +382,9 @@ def core_of(options: Options) -> Core:
     return replace(core, threads=1) if "thread" in options.disable else core
 
 
-def _facts(part: Part, constants: tuple[str, ...], core: Core) -> Facts:
+def facts_of(part: Part, constants: tuple[str, ...], options: Options) -> Facts:
+    """What a call of a part needs to know."""
+    core = core_of(options)
     module, types = part.module, part.program.types()
     names = [buffer.name for buffer in module.inputs]
     return Facts(

@@ -50,6 +50,13 @@ def write(path: Path, given: Ingredients) -> None:
         ArgumentError: the file cannot be written.
     """
     recipe = given.recipe
+    lost = [each.name for each in recipe.arguments if each.bound and each.name not in given.bound]
+    if lost:
+        raise ArgumentError(
+            f"this was loaded from a library, which has the array {lost[0]} only as the code "
+            "takes it",
+            help="copy the folder of the library",
+        )
     manifest: dict[str, object] = {
         "format": _FORMAT,
         "version": __version__,
@@ -62,7 +69,7 @@ def write(path: Path, given: Ingredients) -> None:
         blobs |= binaries
     for name, array in given.bound.items():
         blobs[_BOUND + name] = array.tobytes()
-    _write(path, pack(manifest, blobs))
+    write_whole(path, pack(manifest, blobs))
 
 
 def read(path: Path, *, trust: bool) -> Ingredients:
@@ -125,7 +132,7 @@ def _bound_arrays(recipe: Recipe, contents: Contents) -> dict[str, Array]:
     return found
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
+def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file as a whole: a failure leaves the old file, if there was one."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:

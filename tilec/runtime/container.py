@@ -63,8 +63,23 @@ def unpack(data: bytes) -> Contents:
     length = int.from_bytes(view[body : body + 8], "little")
     if length > min(_MANIFEST_LIMIT_BYTES, len(data) - _HEAD_BYTES):
         raise CacheError("its manifest is cut short")
-    manifest = _parse(bytes(view[_HEAD_BYTES : _HEAD_BYTES + length]))
+    manifest = parse_manifest(bytes(view[_HEAD_BYTES : _HEAD_BYTES + length]))
     return Contents(manifest, _blobs(manifest, data, _HEAD_BYTES + length))
+
+
+def parse_manifest(text: bytes) -> Manifest:
+    """A manifest from its JSON.
+
+    Raises:
+        CacheError: it is none.
+    """
+    try:
+        parsed: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CacheError("its manifest cannot be read") from error
+    if not isinstance(parsed, dict):
+        raise CacheError("its manifest is not an object")
+    return cast("Manifest", parsed)
 
 
 def field(manifest: Manifest, name: str, kind: type[_T]) -> _T:
@@ -104,16 +119,6 @@ def _items_of(manifest: Manifest, name: str, kind: type[_T]) -> list[_T]:
     if not all(type(value) is kind for value in found):
         raise CacheError(f"the field {name!r} of its manifest is wrong")
     return cast("list[_T]", found)
-
-
-def _parse(text: bytes) -> Manifest:
-    try:
-        parsed: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CacheError("its manifest cannot be read") from error
-    if not isinstance(parsed, dict):
-        raise CacheError("its manifest is not an object")
-    return cast("Manifest", parsed)
 
 
 def _blobs(manifest: Manifest, data: bytes, start: int) -> dict[str, bytes]:
