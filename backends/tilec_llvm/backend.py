@@ -16,7 +16,7 @@ from tilec_llvm.jit import LlvmRunner, load_forever
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
-    from tilec.runtime.library import Interface, Library, RunLibrary
+    from tilec.runtime.library import Interface, Library
 
 # What prints and compiles code is imported when it is needed: a program that finds its kernels in
 # the disk cache pays for none of it.
@@ -88,7 +88,7 @@ class LlvmBackend:
 
         return make_library(module, interface, options)
 
-    def open_library(self, code: bytes, name: str, architecture: str, weights: str) -> RunLibrary:
+    def open_library(self, code: bytes, name: str, architecture: str, weights: str) -> Runner:
         """See ``tilec.runtime.library.LibraryBackend``."""
         from tilec_llvm.library import open_library
 

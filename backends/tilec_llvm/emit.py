@@ -52,7 +52,6 @@ MAX_UNROLLED = 4096
 """Iterations of an UNROLL loop that are written out; more than that is a mistake."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Emitted:
     """The text of a module and what running it takes.

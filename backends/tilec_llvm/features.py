@@ -1,9 +1,9 @@
-"""Instruction sets that code in libraries may use, and how a library finds out whether they are there.
+"""Instruction sets that libraries may use, and how a library finds out whether they are there.
 
-Code for this process may use whatever this machine has. Code that goes elsewhere has to say what it
-needs, so it is generated for the architecture's first processor and an exact list of features: LLVM
-has no others at its disposal. The processor it is meant for still decides how instructions are
-chosen and ordered among those.
+Code for this process may use whatever this machine has. Code that goes elsewhere has to say what
+it needs, so it is generated for the architecture's first processor and an exact list of features:
+LLVM has no others at its disposal. The processor it is meant for still decides how instructions
+are chosen and ordered among those.
 
 Only features are listed that LLVM uses of its own accord when it compiles kernels. The bits are
 those of the CPUID instruction (Intel's manual, volume 2A) and, for Arm, those of Linux' AT_HWCAP.
@@ -208,11 +208,12 @@ def _machine_code(code: bytes) -> str:
     return f'[{len(code)} x i8] c"{escaped}"'
 
 
-# LLVM has no intrinsic for either instruction, and inline assembly needs an assembler, which is only
-# there for this machine's own architecture. So the instructions are the prologue of functions
+# LLVM has no intrinsic for either instruction, and inline assembly needs an assembler, which is
+# only there for this machine's own architecture. So the instructions are the prologue of functions
 # that have nothing else. A leaf above the highest answers with what it likes, so its answer is
 # replaced by zeros.
-_X86_WORDS: Final = f"""
+_X86_WORDS: Final = (
+    f"""
 define internal void @tilec.cpuid(i32 %leaf, i32 %subleaf, ptr %registers) noinline #2
     prologue {_machine_code(CPUID)} {{
   ret void
@@ -222,7 +223,8 @@ define internal i64 @tilec.xgetbv() noinline #2
     prologue {_machine_code(XGETBV)} {{
   ret i64 0
 }}
-""" + """
+"""
+    + """
 define internal i64 @tilec.missing() #2 {
 entry:
   %zero = alloca [4 x i32], align 4
@@ -265,6 +267,7 @@ ask:
 test:
   %saved = phi i32 [ 0, %entry ], [ %low, %ask ]
 """
+)
 
 _ARM_WORDS: Final = """
 declare i64 @getauxval(i64) nounwind

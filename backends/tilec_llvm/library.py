@@ -13,7 +13,8 @@ from typing import Final, cast
 from tilec.errors import ArgumentError, OutOfMemoryError, TargetError
 from tilec.kernel.ir import Module
 from tilec.options import Options
-from tilec.runtime.library import Interface, Library, RunLibrary, Weights
+from tilec.runtime.backend import Runner
+from tilec.runtime.library import Interface, Library, Weights
 from tilec_llvm import library_ir as ir
 from tilec_llvm.c_header import header
 from tilec_llvm.emit import emit_module
@@ -67,7 +68,7 @@ def make_library(module: Module, interface: Interface, options: Options) -> Libr
     )
 
 
-def open_library(code: bytes, name: str, architecture: str, weights: str) -> RunLibrary:
+def open_library(code: bytes, name: str, architecture: str, weights: str) -> Runner:
     """See ``tilec.runtime.library.LibraryBackend``."""
     here = platform.machine().lower()
     if _SAME.get(here, here) != architecture:
@@ -75,7 +76,7 @@ def open_library(code: bytes, name: str, architecture: str, weights: str) -> Run
             f"the library was compiled for {architecture}, and this machine is {here}",
             help="export it again with --cpu and the name of such a processor",
         )
-    return _Model(_loaded(code, name), name, weights).run
+    return _Model(_loaded(code, name), name, weights)
 
 
 @cache
@@ -104,7 +105,7 @@ class _Model:
     def run(
         self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
     ) -> None:
-        """See ``RunLibrary``."""
+        """See ``tilec.runtime.backend.Runner``."""
         given = (ctypes.c_void_p * len(inputs))(*inputs)
         written = (ctypes.c_void_p * len(outputs))(*outputs)
         threads = num_threads or default_threads()

@@ -1,7 +1,7 @@
-"""The C interface of a library as LLVM IR text: checks, weights, workspace and the call of the code.
+"""The C interface of a library as LLVM IR text: checks, weights, workspace, and the call.
 
-It is generated code like the pool's, so that no compiler is needed and nothing but the C library is
-called. ``c_header.py`` prints the same interface for C.
+It is generated code like the pool's, so that no compiler is needed and nothing but the C library
+is called. ``c_header.py`` prints the same interface for C.
 
 Everything here is generated for the first processor of the architecture: it runs before anything is
 known of the machine. Weights are read into memory of the library instead of being mapped, so that
@@ -27,8 +27,10 @@ OK, CPU, FILE, DAMAGED, MEMORY, ARGUMENT = range(6)
 """What the functions return; the header calls them TILEC_OK and so on."""
 
 FUNCTIONS: Final = (
-    "abi version features missing error num_inputs num_outputs input output open run close"
-).split()
+    *("abi", "version", "features", "missing", "error"),
+    *("num_inputs", "num_outputs", "input", "output"),
+    *("open", "run", "close"),
+)
 
 _SLOTS: Final = 4
 

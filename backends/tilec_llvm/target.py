@@ -5,7 +5,8 @@ LLVM is loaded when it is first needed: importing this module costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, cast
 
@@ -153,7 +154,7 @@ class Compiler:
         """Object file of a module."""
         return cast("bytes", self._machine.emit_object(self._optimised(text, verify=verify)))
 
-    def linked_code(self, texts: Sequence[str], exported: Set[str]) -> bytes:
+    def linked_code(self, texts: Sequence[str], exported: AbstractSet[str]) -> bytes:
         """Object file of several modules as one, which only shows these functions."""
         first, *others = (self._parsed(text, verify=True) for text in texts)
         for other in others:

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
 
 from tests.cli.conftest import Tilec
+from tests.onnx.models import model
 
 MATMUL = "C[i, j : M, N] = +(A[i, k] * B[k, j])"
 SHAPES = ("--shape", "A=4x8:f32", "--shape", "B=8x5:f32")
@@ -190,3 +193,46 @@ def test_the_reference_has_no_kernels(tilec: Tilec) -> None:
     result = tilec("compile", "-e", MATMUL, *SHAPES, "--target", "reference")
     assert result.status == 0
     assert "contraction" in result.out or "C: f32[4, 5]" in result.out
+
+
+def test_a_library(tilec: Tilec) -> None:
+    result = tilec("compile", "-e", MATMUL, *SHAPES, "--aot", "-o", "out", "--name", "product")
+    assert result.status == 0, result.err
+    assert result.out.split() == ["out/product.o", "out/product.h", "out/manifest.json"]
+    assert all(Path(file).stat().st_size for file in result.out.split())
+    result = tilec("compile", "-e", MATMUL, *SHAPES, "--aot", "-o", "out", "--json")
+    assert json.loads(result.out)["memory"]["inputs"] == 4 * (4 * 8 + 8 * 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--aot",), "a library needs a folder: add -o DIR"),
+        (("--aot", "-o", "out", "--emit", "asm"), "a library has no stages to show"),
+        (("--name", "product"), "--name is the name of a library: add --aot"),
+        (("--aot", "-o", "out", "--cpu", "z80"), "knows no CPU 'z80'"),
+    ],
+)
+def test_what_a_library_needs(tilec: Tilec, options: tuple[str, ...], words: str) -> None:
+    result = tilec("compile", "-e", MATMUL, *SHAPES, *options)
+    assert result.status != 0
+    assert words in result.err
+
+
+def test_a_model_is_a_library(tilec: Tilec) -> None:
+    nodes = [helper.make_node("MatMul", ["in.x", "w"], ["y"])]
+    weights = {"w": np.ones((2, 3), np.float32)}
+    net = model(nodes, {"in.x": ["n", 2]}, ["y"], weights)
+    Path("a net.onnx").write_bytes(net.SerializeToString())
+    result = tilec("compile", "a net.onnx", "--shape", "in.x=4x2", "-o", "out")
+    assert result.status == 0, result.err
+    names = [Path(file).name for file in result.out.splitlines()]
+    assert names == ["a_net.o", "a_net.h", "a_net.weights", "manifest.json"]
+    for arguments, words in (
+        ((), "a library needs a folder"),
+        (("-o", "out"), "in.x: f32[n, 2] are not known: add them, e.g. --shape in.x=1x2"),
+        (("-o", "out", "--shape", "x=3"), "the model has no input 'x'"),
+        (("-o", "out", "--shape", "in.x=4x2:f64"), "the dtypes of a model are in its file"),
+        (("-o", "out", "--set", "n=3"), "-e, --function and --set are for Tile programs"),
+    ):
+        assert words in tilec("compile", "a net.onnx", *arguments).err

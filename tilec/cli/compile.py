@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import tilec
+from tilec.cli.library import compiled_model, export, is_model, model_name
 from tilec.cli.program import (
     complete_stage,
     method_option,
@@ -71,6 +72,12 @@ _LEXERS = {
     help="Write each stage to a file in this folder instead.",
 )
 @click.option(
+    "--aot",
+    is_flag=True,
+    help="Write a library for programs in C to the folder, instead of stages.",
+)
+@click.option("--name", metavar="NAME", help="What the names of the library begin with.")
+@click.option(
     "--print-after",
     "after",
     multiple=True,
@@ -92,6 +99,8 @@ def command(
     gpu: str | None,
     emit: str | None,
     folder: Path | None,
+    aot: bool,
+    name: str | None,
     after: tuple[str, ...],
     time_passes: bool,
     disable: tuple[str, ...],
@@ -99,7 +108,8 @@ def command(
 ) -> None:
     """Compile a Tile program and print what the compiler made of it.
 
-    FILE holds the program; '-' reads it from standard input.
+    FILE holds the program; '-' reads it from standard input. With --aot the program becomes a
+    library: an object file, a C header, weights and a manifest. So does an ONNX model.
 
     \b
     Examples:
@@ -107,17 +117,37 @@ def command(
       tilec compile -e 'C[i] = +(A[i, k])' --shape A=64x1000 --emit tensor,asm
       tilec compile matmul.tile --emit tile            # canonical text; needs no sizes
       tilec compile photo.tile --function blur --shape P=427x640x3 --shape G=15 -o out
+      tilec compile matmul.tile --shape A=64x64 --shape B=64x64 --aot -o library
+      tilec compile model.onnx -o library
     """
-    source = read_source(file, expression)
-    function = tilec.function(source, name=function_name)
     options = _options(target, conv, cpu, gpu, disable)
+    if aot or is_model(file):
+        if folder is None:
+            raise click.UsageError("a library needs a folder: add -o DIR")
+        if emit is not None or after or time_passes:
+            raise click.UsageError("a library has no stages to show; leave out --emit and the like")
+    elif name is not None:
+        raise click.UsageError("--name is the name of a library: add --aot")
+    sizes = parse_shapes(shapes)
+    if file is not None and folder is not None and is_model(file):
+        if function_name is not None or numbers or expression is not None:
+            raise click.UsageError("-e, --function and --set are for Tile programs")
+        model = compiled_model(file, sizes, options)
+        export(model, folder, name or model_name(file), as_json=as_json)
+        return
+    function = tilec.function(read_source(file, expression), name=function_name)
+    if aot and folder is not None:
+        inputs = inputs_from_options(function, sizes, parse_numbers(numbers))
+        program = function.compile(*inputs, options=options)
+        export(program, folder, name, as_json=as_json)
+        return
     wanted = _stages(emit, options, everything=folder is not None, none=bool(after))
     log = _Log(after, time_passes)
 
     if wanted == ("tile",) and not shapes and not log.is_wanted:
         texts, executable = {"tile": function.source}, None
     else:
-        inputs = inputs_from_options(function, parse_shapes(shapes), parse_numbers(numbers))
+        inputs = inputs_from_options(function, sizes, parse_numbers(numbers))
         observe = log.add if log.is_wanted else None
         started = time.perf_counter()
         executable = function.compile(*inputs, options=options, observe=observe)
@@ -125,10 +155,10 @@ def command(
         log.check()
         texts = {stage: executable.source(stage) for stage in wanted}
 
-    name = function.name or "program"
-    written = {} if folder is None else _write(folder, name, texts)
+    title = function.name or "program"
+    written = {} if folder is None else _write(folder, title, texts)
     if as_json:
-        click.echo(json.dumps(_facts(name, executable, texts, written, log), indent=2))
+        click.echo(json.dumps(_facts(title, executable, texts, written, log), indent=2))
         return
     for path in written.values():
         click.echo(path)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tilec.program.header import Parameter
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*'?"
-_SHAPE = re.compile(rf"({_NAME})=(?:(\d+(?:x\d+)*))?(?::([a-z0-9]+))?")
+# Inputs of models have names of all kinds.
+_SHAPE = re.compile(r"([^=\s]+)=(?:(\d+(?:x\d+)*))?(?::([a-z0-9]+))?")
 # No machine addresses more; a longer number is a slip of the finger.
 _LARGEST_SIZE = 1 << 62
 

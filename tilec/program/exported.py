@@ -32,10 +32,10 @@ from tilec.program.saved import write_whole
 from tilec.program.written import recipe_from_manifest, recipe_to_manifest
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array
-from tilec.runtime.backend import find_backend
+from tilec.runtime.backend import Runner, find_backend
 from tilec.runtime.container import Manifest, field, parse_manifest
 from tilec.runtime.dispatch import Call, NativeCall
-from tilec.runtime.library import ABI, Interface, LibraryBackend, Port, RunLibrary
+from tilec.runtime.library import ABI, Interface, LibraryBackend, Port
 from tilec.runtime.spec import Spec
 from tilec.version import __version__
 
@@ -171,8 +171,8 @@ def read(folder: Path) -> Exported:
         raise ArgumentError(
             f"{folder} holds no library that this version of tilec can load: {error.message}"
         ) from error
-    run = library_backend(recipe.options.target).open_library(code, name, architecture, weights)
-    return Exported(text, recipe, LibraryEngine(text, recipe, facts, weights_bytes, run))
+    runner = library_backend(recipe.options.target).open_library(code, name, architecture, weights)
+    return Exported(text, recipe, LibraryEngine(text, recipe, facts, weights_bytes, runner))
 
 
 class LibraryEngine:
@@ -181,12 +181,12 @@ class LibraryEngine:
     stages = ()
 
     def __init__(
-        self, text: Frontend, recipe: Recipe, facts: Facts, weights_bytes: int, run: RunLibrary
+        self, text: Frontend, recipe: Recipe, facts: Facts, weights_bytes: int, runner: Runner
     ) -> None:
         self._title = text.header.name
         self._passed = [given for given in recipe.arguments if not given.bound]
         self._facts = facts
-        self._run = run
+        self._runner = runner
         self.constants_bytes = weights_bytes
 
     @property
@@ -211,7 +211,7 @@ class LibraryEngine:
     def call(self, numbers: Numbers) -> NativeCall:
         """See ``Engine``."""
         return NativeCall(
-            self._run,
+            self._runner.run,
             inputs=[given.spec for given in self._passed],
             numbers=numbers,
             order=[at for at, given in enumerate(self._passed) if given.value is None],

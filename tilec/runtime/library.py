@@ -1,14 +1,14 @@
-"""Libraries: code that runs without Python. What a backend makes of a module, and what it is told."""
+"""Libraries, which run without Python: what a backend makes of a module, and what it is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from tilec.options import Options
 from tilec.records import dataclass
+from tilec.runtime.backend import Runner
 from tilec.runtime.spec import Spec
 
 if TYPE_CHECKING:
@@ -75,10 +75,6 @@ class Library:
     worker_bytes: int
 
 
-RunLibrary: TypeAlias = "Callable[[Sequence[int], Sequence[int], int | None], None]"
-"""Runs a loaded library with the addresses of inputs and outputs, and a number of threads."""
-
-
 @runtime_checkable
 class LibraryBackend(Protocol):
     """A backend that makes libraries."""
@@ -91,7 +87,7 @@ class LibraryBackend(Protocol):
         """
         ...
 
-    def open_library(self, code: bytes, name: str, architecture: str, weights: str) -> RunLibrary:
+    def open_library(self, code: bytes, name: str, architecture: str, weights: str) -> Runner:
         """Load a library into this process, with the weights of the file at this path.
 
         Raises:
