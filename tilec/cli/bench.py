@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,8 @@ from tilec.bench.subject import Subject, file, network
 from tilec.cli.report import note, print_table, progress_bar
 from tilec.errors import ArgumentError
 from tilec.networks import NETWORKS, OPERATIONS
+from tilec.options import read_environment
+from tilec.target.cores import usable_cores
 
 _DTYPES: Final = ("f16", "bf16", "f32", "f64")
 
@@ -96,7 +97,7 @@ def command(
             help="tilec.grad and tilec.vjp are for Tile functions",
         )
     chosen = [each for each in ENGINES if not backends or each.name in backends]
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or read_environment().num_threads or usable_cores()
     plan = Plan(rounds=runs, turn=0.1, slow=1.0, slow_rounds=min(3, runs))
     wanted = _wanted(kind, names)
     races: list[Race] = []
