@@ -8,7 +8,7 @@ import pytest
 import tilec
 from tests.lower.texts import program
 from tilec.rewrite.layout import ChannelsLast
-from tilec.tensor.ir import Contraction, Map, Reshape
+from tilec.tensor.ir import Aggregation, Contraction, Map, Reshape
 from tilec.tensor.verify import verify
 
 NET = """
@@ -106,8 +106,18 @@ def test_channels_that_are_last_stay_there(body: str) -> None:
 
 
 def test_what_is_put_together_of_images_is_one() -> None:
+    made = program(NET, **SHAPES)
+    types = ChannelsLast().apply(made).types()
+    joined = [name for name, kind in made.types().items() if kind.shape == (2, 16, 4, 4)]
+    assert len(joined) == 3
+    for name in joined:
+        assert types[name].shape == ((2, 16, 4, 4) if name == "Z" else (2, 4, 4, 16))
+
+
+def test_channels_are_summed_inside() -> None:
     after = ChannelsLast().apply(program(NET, **SHAPES))
-    types = after.types()
-    joined = [name for name, kind in types.items() if kind.shape == (2, 8, 8, 16)]
-    assert len(joined) == 2  # the value and its default
-    assert types["Z"].shape == (2, 16, 8, 8)
+    found = [
+        n for n in after.nodes if isinstance(n, Contraction) and {"i", "j", "c"} <= {*n.indices}
+    ]
+    sums = [node.indices for node in found if node.agg is Aggregation.SUM]
+    assert [indices[-3:] for indices in sums[1:]] == [("i", "j", "c")] * 2

@@ -127,12 +127,28 @@ def _permuted(node: Contraction | Map, moved: set[str]) -> Node:
         return None
 
     body = rewrite(node.body, change)
+    if isinstance(node, Contraction):
+        node = replace(node, indices=_channels_inside(node, body, moved))
     if node.name not in moved:
         return replace(node, body=body)
     kind = TensorType(node.type.dtype, _last(node.type.shape))
     if isinstance(node, Map):
         return replace(node, type=kind, indices=_last(node.indices), body=body)
     return replace(node, type=kind, output=_last(node.output), body=body)
+
+
+def _channels_inside(node: Contraction, body: Scalar, moved: set[str]) -> tuple[str, ...]:
+    """The indices with those of channels behind the others: neighbours are summed in turn.
+
+    The order of a sum is free, and loops run in this order.
+    """
+    channels = {
+        name for read in reads(body) if read.tensor in moved for name in read.access[-1].indices
+    }
+    return (
+        *(name for name in node.indices if name not in channels),
+        *(name for name in node.indices if name in channels),
+    )
 
 
 def _last(parts: Sequence[_Any]) -> tuple[_Any, ...]:
