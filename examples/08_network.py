@@ -99,7 +99,11 @@ def main() -> None:
     # Weights that are known are constants: what depends on them alone is computed once.
     weights = state[: len(weights)]
     constants = [tilec.tensor(each) for each in weights]
-    classify = tilec.compile(lambda x: network(x, *constants), Spec((TESTED, 1, 8, 8)))
+
+    def known(x: Tensor) -> Tensor:
+        return network(x, *constants)
+
+    classify = tilec.compile(known, Spec((TESTED, 1, 8, 8)))
     scores = classify(pictures[:TESTED])
     check("scores", scores, by_numpy(pictures[:TESTED], weights), 1e-4)
     right = float((scores.argmax(axis=1) == labels[:TESTED]).mean())
