@@ -34,7 +34,9 @@ def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelP
     Raises:
         UserError: the file cannot be read, or is no valid model.
     """
+    data: bytes | None = None
     if isinstance(source, bytes):
+        data = source
         model, title, folder = _parsed("the model", source), "the model", None
     elif isinstance(source, str | PathLike):
         path = Path(source)
@@ -45,7 +47,7 @@ def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelP
         model, title, folder = _parsed(str(path), data), str(path), path.parent
     else:
         model, title, folder = source, "the model", None
-    return _converted(_check(model, title), title), folder
+    return _converted(_check(model, title, data), title), folder
 
 
 def _parsed(title: str, data: bytes) -> ModelProto:
@@ -73,7 +75,8 @@ def _converted(model: ModelProto, title: str) -> ModelProto:
         ) from error
 
 
-def _check(model: ModelProto, title: str) -> ModelProto:
+def _check(model: ModelProto, title: str, data: bytes | None) -> ModelProto:
+    """The model, if it is valid; ``data`` are its bytes, where they are at hand."""
     from google.protobuf.message import DecodeError, EncodeError
 
     if not model.HasField("graph") or not model.opset_import:
@@ -90,7 +93,9 @@ def _check(model: ModelProto, title: str) -> ModelProto:
         )
     checker = library("onnx.checker")
     try:
-        checker.check_model(_without_files(model))
+        looked_at = _without_files(model)
+        # The checker would write the whole model, weights and all, as bytes again.
+        checker.check_model(data if data is not None and looked_at is model else looked_at)
     except (checker.ValidationError, DecodeError, EncodeError, ValueError, RuntimeError) as error:
         raise ArgumentError(f"{title} is not valid: {_first_line(error)}") from error
     return model
