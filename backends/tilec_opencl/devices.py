@@ -13,8 +13,6 @@ from tilec.runtime.backend import DeviceInfo
 
 INSTALL: Final = "pip install 'tilec[opencl]' brings pyopencl and, on Linux, a device in software"
 _UPDATE: Final = "update the driver"
-_WARP: Final = 0x4003
-"""CL_DEVICE_WARP_SIZE_NV: items that run in step on a GPU of NVIDIA."""
 
 
 @dataclass(frozen=True, slots=True)

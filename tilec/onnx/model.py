@@ -166,6 +166,7 @@ class Model:
         names = _identifiers([each.name for each in asked])
         kind = inspect.Parameter.POSITIONAL_ONLY
         signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+        # The names that the text gets; what inspect reads here, type checkers do not know.
         network.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
         return compile(network, *specs, target=self._target, options=self._options)
 
@@ -299,7 +300,7 @@ def _checked(given: Input, value: ArrayLike) -> Array:
     array = np.asarray(value, order="C")
     if isinstance(value, int | float | list | tuple):
         array = array.astype(numpy_type(given.dtype))
-    found = Spec(array.shape, array.dtype).dtype.name  # pyright: ignore[reportArgumentType]
+    found = Spec(array.shape, array.dtype.name).dtype.name
     if found != given.dtype:
         raise TileTypeError(f"the input {given} was given {found}")
     _check_sizes(given, array.shape)
