@@ -115,7 +115,7 @@ def test_code_is_highlighted_on_a_terminal(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="there is no SIGPIPE here")
 def test_a_reader_that_has_enough() -> None:
-    # More text than a pipe holds, so that the writer is still at it when the reader leaves.
+    # The pipe holds less than the text, so that the writer is still at it when the reader leaves.
     text = "; ".join(f"C{n}[i, j] = +(A[i, k] * B[k, j])" for n in range(8))
     arguments = ["compile", "-e", text]
     arguments += ["--shape", "A=64x64", "--shape", "B=64x64", "--emit", "llvm,asm"]
@@ -125,6 +125,7 @@ def test_a_reader_that_has_enough() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=4096,
     ) as writer:
         assert writer.stdout is not None
         assert writer.stderr is not None
