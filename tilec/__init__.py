@@ -30,7 +30,7 @@ from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.link import Linked
 from tilec.program.placed import array
 from tilec.program.targets import TargetInfo, devices, targets
-from tilec.program.tensor import Tensor, apply, evaluate, tensor
+from tilec.program.tensor import Tensor, apply, evaluate, placeholder, tensor
 from tilec.program.trace import compile, trace
 from tilec.program.tuned import TunedKernel, Tuning
 from tilec.program.tuning import tune
@@ -92,6 +92,7 @@ __all__ = [
     "grad",
     "jvp",
     "load",
+    "placeholder",
     "targets",
     "tensor",
     "trace",

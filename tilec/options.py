@@ -25,6 +25,9 @@ CONVOLUTIONS: Final = (
 PRODUCTS: Final = ("auto", "direct", "strassen")
 """Methods of products of matrices that ``Options.product`` names."""
 
+KERAS_EAGER: Final = ("evaluate", "compile")
+"""What ``TILEC_KERAS_EAGER`` may say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -89,6 +92,9 @@ class Environment:
             device, at most; 0, the default, is all that it has.
         tuned: ``TILEC_TUNED`` is not 0: what the tuner found on this machine is used.
         no_color: ``NO_COLOR`` is set and not empty: the command line writes without colours.
+        keras_eager: ``TILEC_KERAS_EAGER``: what operations of Keras on known tensors do:
+            ``evaluate`` runs small ones on the reference evaluator and compiles the others;
+            ``compile`` compiles all of them.
     """
 
     target: str = "llvm"
@@ -101,6 +107,7 @@ class Environment:
     device_bytes: int = 0
     tuned: bool = True
     no_color: bool = False
+    keras_eager: str = "evaluate"
 
     @property
     def options(self) -> Options:
@@ -133,7 +140,15 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         device_bytes=_whole("TILEC_DEVICE_BYTES", source.get("TILEC_DEVICE_BYTES") or "0"),
         tuned=source.get("TILEC_TUNED", "1") != "0",
         no_color=bool(source.get("NO_COLOR")),
+        keras_eager=_one_of(
+            "TILEC_KERAS_EAGER", source.get("TILEC_KERAS_EAGER") or KERAS_EAGER[0], KERAS_EAGER
+        ),
     )
+
+
+def keras_backend() -> str | None:
+    """``KERAS_BACKEND``: the backend that Keras will take, or None if nobody chose one."""
+    return os.environ.get("KERAS_BACKEND") or None
 
 
 def default_cache_folder(variables: Mapping[str, str] | None = None) -> Path:
@@ -154,6 +169,15 @@ def _whole(name: str, text: str, kind: str = "a non-negative") -> int:
     if not text.isascii() or not text.isdigit():
         _refuse(name, text, kind)
     return int(text)
+
+
+def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise ArgumentError(
+            f"{name} is {text!r}, which is none of {', '.join(known)}",
+            help=f"unset {name}, or set it to {known[0]}",
+        )
+    return text
 
 
 def _refuse(name: str, text: str, kind: str) -> NoReturn:

@@ -121,6 +121,31 @@ def test_what_is_known_is_not_computed_again() -> None:
     np.testing.assert_allclose((y + z).numpy(), 5 * (A + 1), rtol=1e-5)
 
 
+def test_found_code_is_run_for_other_arrays_and_numbers_count() -> None:
+    for scale in (1, 1.0, True, 2):
+        for given in (A, A + 1):
+            x = tilec.tensor(given)
+            y = x * scale + x
+            assert not y.is_known
+            tilec.evaluate(y, target="reference")
+            assert y.is_known
+            np.testing.assert_allclose(y.numpy(), given * scale + given, rtol=1e-6)
+    same, other = tilec.tensor(C), tilec.tensor(C + 1)
+    np.testing.assert_array_equal((same + same).numpy(), 2 * C)
+    np.testing.assert_allclose((same + other).numpy(), 2 * C + 1, rtol=1e-5)
+
+
+def test_a_placeholder_has_a_type_and_no_elements() -> None:
+    x = tilec.placeholder(tilec.Spec((2, 3)), "Image")
+    y = x + 1
+    assert x.is_abstract
+    assert y.is_abstract
+    assert not tilec.tensor(A).is_abstract
+    assert y.shape == (2, 3)
+    with pytest.raises(ArgumentError, match="the input Image"):
+        y.numpy()
+
+
 def test_faults_are_told() -> None:
     x = tilec.tensor(A)
     with pytest.raises(ShapeError, match="4 is not 3"):

@@ -17,9 +17,9 @@ from tilec.dtypes import DType
 from tilec.errors import ArgumentError
 from tilec.program.boundary import public
 from tilec.program.calls import applied
+from tilec.program.compute import computed, is_abstract
 from tilec.program.function import Function
-from tilec.program.graph import Given, Value
-from tilec.program.link import link
+from tilec.program.graph import Given, Placeholder, Value
 from tilec.program.operators import Cut, cut, elementwise, product
 from tilec.runtime.arrays import Array, take
 from tilec.runtime.spec import Number, Spec
@@ -67,6 +67,16 @@ class Tensor:
         """Number of elements."""
         return prod(self.shape)
 
+    @property
+    def is_known(self) -> bool:
+        """True if the elements are there: nothing has to be computed."""
+        return isinstance(self._value.source, Given)
+
+    @property
+    def is_abstract(self) -> bool:
+        """True if the elements depend on an input that has not come, and cannot be computed."""
+        return is_abstract(self._value)
+
     def numpy(self) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
         """The elements; computed now, unless they are known. The array is read-only."""
         evaluate(self)
@@ -107,7 +117,7 @@ class Tensor:
         return float(self.item())
 
     def __repr__(self) -> str:
-        known = "" if isinstance(self._value.source, Given) else ", not computed"
+        known = "" if self.is_known else ", not computed"
         return f"<tilec.Tensor {self.spec}{known}>"
 
     __hash__ = object.__hash__
@@ -233,14 +243,33 @@ def apply(function: Function, *operands: Operand) -> Any:
 
 
 @public
-def evaluate(*tensors: Tensor) -> None:
-    """Compute tensors, in one program; those that are known already cost nothing."""
-    wanted = [each for each in tensors if not isinstance(each.value.source, Given)]
+def placeholder(spec: Spec, name: str = "X") -> Tensor:
+    """A tensor that has a type and no elements, to find out what a computation would give.
+
+    Args:
+        spec: Its type.
+        name: What error messages call it.
+    """
+    return Tensor(Value(Placeholder(name, Spec(spec.shape, spec.dtype))))
+
+
+@public
+def evaluate(*tensors: Tensor, target: str | None = None, reference_up_to: int = 0) -> None:
+    """Compute tensors, in one program; those that are known already cost nothing.
+
+    Args:
+        *tensors: What to compute.
+        target: What to run on; by default that of the environment.
+        reference_up_to: Graphs of at most so many elements run on the reference evaluator, which
+            has to compile nothing.
+
+    Raises:
+        UserError: one depends on an input that has not come.
+    """
+    wanted = [each for each in tensors if not each.is_known]
     if not wanted:
         return
-    linked = link({f"Y{at}": each.value for at, each in enumerate(wanted)})
-    found = linked.function(*linked.given.values())
-    arrays = (found,) if len(wanted) == 1 else cast("tuple[Array, ...]", found)
+    arrays = computed([each.value for each in wanted], target, reference_up_to)
     for each, array in zip(wanted, arrays, strict=True):
         each.know(array)
 

@@ -1,0 +1,8 @@
+"""Keras 3 on tilec: import this before ``keras``, and tilec is its backend.
+
+``KERAS_BACKEND`` may name another backend; then nothing happens here.
+"""
+
+from tilec.keras._hook import activate
+
+__all__ = ["activate"]
