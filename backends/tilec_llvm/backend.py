@@ -33,6 +33,7 @@ class LlvmBackend:
 
     name = "llvm"
     stages = ("llvm", "asm")
+    clocked = True
 
     def fingerprint(self, options: Options) -> str:
         """Versions and processor that the code depends on."""

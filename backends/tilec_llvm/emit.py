@@ -8,6 +8,7 @@ parallel loops takes ``i32 threads`` besides, and calls ``tilec_parallel`` of ``
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
 
 from tilec.errors import InternalError
@@ -386,13 +387,32 @@ def _entry(
     if workers_after is not None:
         lines.append(f"  %workers = getelementptr inbounds i8, ptr %scratch, i64 {workers_after}")
     divided = {kernel.name for kernel in module.kernels if any(parallel_loops(kernel.body))}
-    for call in module.calls:
+    lines += _tick(pointers, module.clock, 0)
+    for position, call in enumerate(module.calls):
         listed = [f"ptr {pointers[name]}" for name in call.args]
         listed.append("ptr %scratch")
         if call.kernel in divided:
             listed += ["ptr %workers", "i32 %threads"]
         lines.append(f"  call void {_quoted(call.kernel)}({', '.join(listed)})")
+        lines += _tick(pointers, module.clock, position + 1)
     return "\n".join([*lines, "  ret void", "}", ""])
+
+
+def _tick(pointers: Mapping[str, str], clock: str | None, position: int) -> list[str]:
+    """Notes the time, if there is a clock."""
+    if clock is None:
+        return []
+    return [
+        f"  %tick.{position} = call i64 @llvm.{_counter()}()",
+        f"  %tick.{position}.at = getelementptr inbounds i64, ptr {pointers[clock]}, i64 {position}",
+        f"  store volatile i64 %tick.{position}, ptr %tick.{position}.at, align 8",
+    ]
+
+
+def _counter() -> str:
+    # The cycle counter of x86 runs at a constant rate; that of Arm is forbidden to programs, which
+    # read the timer instead.
+    return "readcyclecounter" if platform.machine() in ("x86_64", "AMD64") else "readsteadycounter"
 
 
 def _aligned_params(module: Module, kernel: Kernel) -> frozenset[int]:

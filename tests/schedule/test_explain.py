@@ -31,6 +31,21 @@ def test_explanation_of_a_product() -> None:
     json.dumps(found.as_json())
 
 
+def test_kernels_are_timed_within_the_program() -> None:
+    text = """function (A[M, K], B[K, N]) -> (D) {
+        C[i, j : M, N] = +(A[i, k] * B[k, j]);
+        S[j : N] = +(C[i, j]);
+        D[i, j : M, N] = +(C[i, k] * S[j]);
+    }"""
+    found = tilec.function(text).compile(*SPECS).explain()
+    assert len(found.kernels) == 3
+    assert all(each.measured_seconds for each in found.kernels)
+    together = sum(each.measured_seconds or 0 for each in found.kernels)
+    assert together < 1  # seconds, not ticks
+    assert "all 3 kernels: at least" in str(found).splitlines()[-1]
+    assert "of the speed of light" in str(found).splitlines()[-1]
+
+
 def test_what_if() -> None:
     executable = tilec.function(MATMUL).compile(*SPECS, options=CPU)
     (kernel,) = executable.explain(what_if="i=6,j=64").kernels

@@ -288,7 +288,9 @@ class Module:
     """Everything that one foreign call runs: kernels in order over shared buffers.
 
     The entry point receives one pointer per input, one per output and one to ``workspace_bytes``
-    of scratch memory (64-byte aligned), and makes ``calls`` in order.
+    of scratch memory (64-byte aligned), and makes ``calls`` in order. ``clock`` names an output of
+    i64, into which it writes the ticks of the processor's clock before the first call and after
+    each, when somebody measures.
     """
 
     name: str
@@ -299,6 +301,7 @@ class Module:
     workspace_bytes: int
     kernels: tuple[Kernel, ...]
     calls: tuple[Call, ...]
+    clock: str | None = None
 
     def called(self) -> dict[str, Kernel]:
         """The kernel of each call, by the names of the calls."""

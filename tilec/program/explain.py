@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from tilec.dtypes import Kind
 from tilec.errors import ArgumentError, ScheduleError
-from tilec.kernel.ir import Buffer, Call, Module
+from tilec.kernel.ir import INDEX, Buffer, Module
 from tilec.lower.decide import Decision, Planned
 from tilec.lower.nests import nests_of
 from tilec.program.compile import built
@@ -21,7 +21,7 @@ from tilec.program.frontend import Frontend
 from tilec.program.pipeline import Part, core_of
 from tilec.program.recipe import Recipe
 from tilec.runtime.arrays import Array, allocate, numpy_dtype
-from tilec.runtime.backend import Backend, find_backend
+from tilec.runtime.backend import Backend, ClockedBackend, find_backend
 from tilec.runtime.calibrations import stored
 from tilec.schedule.explain import (
     Explanation,
@@ -39,6 +39,7 @@ from tilec.schedule.values import SCHEDULE_LINE, Loops, Plan, Schedule, Streamed
 
 _SAMPLES: Final = 7
 _SECONDS: Final = 0.2
+_CLOCK: Final = "clock of the calls"
 _CHANGE: Final = re.compile(r"([\w.']+)=(\d+)")
 
 
@@ -63,7 +64,9 @@ def explain(
     core = core_of(recipe.options)
     limits = limits_of(core, stored() if recipe.options.cpu is None else None)
     decisions = {each.kernel: each for each in part.decisions}
-    runs = measure and recipe.options.cpu is None
+    measured: Mapping[str, float] = {}
+    if measure and recipe.options.cpu is None:
+        measured = _measured(part.module, backend, recipe)
     kernels = part.module.called()
     reports: list[KernelReport] = []
     for call in part.module.calls:
@@ -91,7 +94,7 @@ def explain(
                 nests=() if decision is None else _nests(decision),
                 lost=lost,
                 methods=_methods(part, call.name, limits.hertz),
-                measured=_seconds(part.module, call, backend, recipe) if runs else None,
+                measured=measured.get(call.name),
             )
         )
     return Explanation(limits, tuple(reports))
@@ -187,23 +190,67 @@ def _bytes(buffer: Buffer) -> int:
     return (buffer.high - buffer.low) * buffer.type.dtype.bytes
 
 
-def _seconds(module: Module, call: Call, backend: Backend, recipe: Recipe) -> float:
-    """Median time of one kernel, with warm caches."""
-    kernel = next(each for each in module.kernels if each.name == call.kernel)
-    alone = replace(module, kernels=(kernel,), calls=(call,))
-    code = backend.compile(alone, recipe.options)
-    runner = backend.load(code, alone.name, alone.workspace_bytes)
-    inputs = [_made_up(buffer) for buffer in alone.inputs]
-    outputs = [_made_up(buffer) for buffer in alone.outputs]
-    given = [_address(*pair) for pair in zip(inputs, alone.inputs, strict=True)]
-    taken = [_address(*pair) for pair in zip(outputs, alone.outputs, strict=True)]
+def _measured(module: Module, backend: Backend, recipe: Recipe) -> Mapping[str, float]:
+    """Median time of each kernel: in its place in the program if the code can tell the time.
+
+    So a kernel of a network finds in the caches what the ones before left there, and no more.
+    """
+    if isinstance(backend, ClockedBackend) and backend.clocked:
+        return _clocked(module, backend, recipe)
+    found: dict[str, float] = {}
+    for call in module.calls:
+        kernel = next(each for each in module.kernels if each.name == call.kernel)
+        run = _runnable(replace(module, kernels=(kernel,), calls=(call,)), backend, recipe)
+        found[call.name] = statistics.median(_samples(run)[1:])
+    return found
+
+
+def _clocked(module: Module, backend: Backend, recipe: Recipe) -> Mapping[str, float]:
+    ticks = np.zeros(len(module.calls) + 1, np.int64)
+    clock = Buffer(_CLOCK, INDEX, len(ticks), writable=True)
+    module = replace(module, outputs=(*module.outputs, clock), clock=_CLOCK)
+    run = _runnable(module, backend, recipe, ticks)
+    read: list[Array] = []
+    begun = time.perf_counter()
+
+    def once() -> None:
+        run()
+        read.append(ticks.copy())
+
+    _samples(once)
+    whole = time.perf_counter() - begun
+    rate = whole / float(read[-1][-1] - read[0][0])  # what is not between the two is little
+    taken = np.median(np.diff(np.array(read[1:])), axis=0) * rate
+    return {call.name: float(each) for call, each in zip(module.calls, taken, strict=True)}
+
+
+def _samples(run: Callable[[], None]) -> list[float]:
+    """Times of a few runs, the first of which finds cold caches."""
     times: list[float] = []
     begun = time.perf_counter()
     while len(times) <= _SAMPLES and (len(times) < 2 or time.perf_counter() - begun < _SECONDS):
         started = time.perf_counter()
-        runner.run(given, taken, recipe.options.num_threads)
+        run()
         times.append(time.perf_counter() - started)
-    return statistics.median(times[1:] or times)
+    return times
+
+
+def _runnable(
+    module: Module, backend: Backend, recipe: Recipe, *known: Array
+) -> Callable[[], None]:
+    """A call of the module on made-up numbers; ``known`` are the last of its outputs."""
+    code = backend.compile(module, recipe.options)
+    runner = backend.load(code, module.name, module.workspace_bytes)
+    inputs = [_made_up(buffer) for buffer in module.inputs]
+    made = module.outputs[: len(module.outputs) - len(known)]
+    outputs = [*map(_made_up, made), *known]
+    given = [_address(*pair) for pair in zip(inputs, module.inputs, strict=True)]
+    taken = [_address(*pair) for pair in zip(outputs, module.outputs, strict=True)]
+
+    def run(kept: object = (inputs, outputs)) -> None:
+        runner.run(given, taken, recipe.options.num_threads)
+
+    return run
 
 
 def _made_up(buffer: Buffer) -> Array:

@@ -203,6 +203,17 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class ClockedBackend(Protocol):
+    """A backend whose code fills the clock of a ``Module``.
+
+    Attributes:
+        clocked: Whether it does.
+    """
+
+    clocked: bool
+
+
 @cache
 def _installed() -> Mapping[str, str]:
     """Where each installed backend is, as ``module:attribute``, by name."""

@@ -135,7 +135,7 @@ class KernelReport:
         scratch_bytes: Packed copies of all threads.
         roofs: What each resource needs under the schedule, as if there were no other.
         predicted_seconds: By the cost model; for plain loops under the lowest of the roofs.
-        measured_seconds: Of a run; None when it did not run.
+        measured_seconds: Of a run within the program; None when it did not run.
         roof: What binds any schedule: ``compute``, or a level of memory.
         light_seconds: The shortest possible time under that roof.
         rejected: The best of the schedules that lost.
@@ -208,7 +208,21 @@ class Explanation:
         head += f" at {limits.hertz / 1e9:.2f} GHz"
         rates = (f"{each.name} {each.every / 1e9:.0f} GB/s" for each in limits.levels)
         note = "" if limits.source == CALIBRATION else "; 'tilec calibrate' would measure them"
-        return "\n".join([", ".join([head, *rates]) + note, *map(str, self.kernels)])
+        lines = [", ".join([head, *rates]) + note, *map(str, self.kernels)]
+        return "\n".join([*lines, *self._total()])
+
+    def _total(self) -> list[str]:
+        """One line for all kernels, where there are several."""
+        if len(self.kernels) < 2:
+            return []
+        light = sum(each.light_seconds for each in self.kernels)
+        text = f"all {len(self.kernels)} kernels: at least {_time(light)}, "
+        text += f"predicted {_time(sum(each.predicted_seconds for each in self.kernels))}"
+        measured = [each.measured_seconds for each in self.kernels]
+        if any(each is None for each in measured):
+            return [text]
+        taken = sum(each or 0 for each in measured)
+        return [f"{text}, measured {_time(taken)}, {light / taken:.0%} of the speed of light"]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
