@@ -81,7 +81,8 @@ class Tile:
     """One register tile: rows from ``top`` in slot ``slot`` of the packed rows.
 
     With ``packs`` the panel is not there yet: the tile reads its elements where they lie and writes
-    them into the panel on the way.
+    them into the panel on the way. ``number`` counts along the row loop, ``visit`` among all tiles
+    of a task that read the same panel.
     """
 
     run: Run
@@ -89,6 +90,8 @@ class Tile:
     slot: Expr
     width: int
     packs: bool = False
+    number: Expr = _ZERO
+    visit: Expr = _ZERO
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ class RegisterTile:
     first of the panels made ahead that this product reads is ``first_ready``: it may be a part.
     ``fetch`` is the number of steps that the vectors are asked for ahead, for an operand that
     comes from afar in one long run of which this product is a part; 0 leaves that to the strides.
+    ``visits`` is the number of tiles that ask for the next panel made ahead, each for a part of it.
     """
 
     problem: Product
@@ -108,6 +112,7 @@ class RegisterTile:
     ready: str = ".panels"
     first_ready: Expr = _ZERO
     fetch: int = 0
+    visits: int = 0
     locals: list[Buffer] = field(default_factory=list[Buffer])
     vector: Axis = field(init=False)
     row: Axis = field(init=False)
@@ -353,6 +358,8 @@ class RegisterTile:
                 at = build.const(r * vectors + j)
                 terms = (a, Var(f".b{j}{label}", acc.type), Load(acc.name, at, acc.type))
                 body.append(Store(acc.name, at, Apply("fma", terms, acc.type)))
+        if rows == tuple(range(tile.run.size)):
+            body += self._next_panel(tile, slot)
         free = [axis for axis in self.problem.reductions if axis.name not in known]
         bounds, guards, hoisted = place_constraints(
             Part(tuple(free), forms, (), self.moving.body), free, None
@@ -388,6 +395,25 @@ class RegisterTile:
         later = {inner: build.add(build.var(inner), build.const(self.fetch or PREFETCH_STEPS))}
         source = self.source(j, width, {**known, **later})
         return [Prefetch(source.buffer, source.index)]
+
+    def _next_panel(self, tile: Tile, slot: Expr) -> list[Stmt]:
+        """Ask for a part of the panel that follows: as much at each step of each tile.
+
+        Panels of weights come from the memory of the machine. The first tile that reads one would
+        wait for it, and the others leave the memory idle.
+        """
+        if not self.visits:
+            return []
+        share = -(-self.width // self.visits)
+        done = build.add(
+            build.mul(tile.visit, build.const(self.steps.count)), self.steps.position()
+        )
+        index = build.mul(build.add(slot, build.const(1)), build.const(self.panels.slot_elems))
+        index = build.add(index, build.mul(done, build.const(share)))
+        line = LINE_BYTES // self.problem.dtype.bytes
+        return [
+            Prefetch(self.ready, build.add(index, build.const(at))) for at in range(0, share, line)
+        ]
 
     def source(self, j: int, width: int, known: dict[str, Expr]) -> Load:
         """A vector of the current step, read where it lies."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field, replace
+from math import prod
 from typing import TypeAlias
 
 from tilec.kernel import build
@@ -143,6 +144,9 @@ class TileWriter:
         )
         inside, outside = ([], free) if apart else (free, [])
 
+        if self.plan.ahead and not self.steps.cut and most[self.plan.vector] > 1:
+            self.tile.visits = prod(most[name] for name in (self.tile.row.name, *(a.name for a in inside)))
+
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
             if self.plan.pack_vector and not self.plan.ahead:
@@ -155,7 +159,12 @@ class TileWriter:
                     run,
                     ranges,
                     lambda tile: self._packing(
-                        replace(tile, width=width, slot=self._slot(tile.run, inside, ranges, most)),
+                        replace(
+                            tile,
+                            width=width,
+                            slot=self._slot(tile.run, inside, ranges, most),
+                            visit=self._visit(tile.number, inside, ranges, most),
+                        ),
                         inside,
                         ranges,
                     ),
@@ -195,16 +204,23 @@ class TileWriter:
         most: dict[str, int],
     ) -> Expr:
         """Where the packed rows of ``.tile`` are, counted from the first tile of the task."""
-        slot: Expr = _ZERO
-        if not self.plan.pack_row:
-            return slot
+        return self._visit(_number(run), free, ranges, most) if self.plan.pack_row else _ZERO
+
+    def _visit(
+        self,
+        tile: Expr,
+        free: list[Axis],
+        ranges: dict[str, tuple[Expr, Expr]],
+        most: dict[str, int],
+    ) -> Expr:
+        """Number of a tile, counted from the first one of the task over all ``free`` loops."""
+        visit: Expr = _ZERO
         for axis in free:
             number = build.sub(build.var(axis.name), build.const(axis.low))
             number = build.sub(number, ranges[axis.name][0])
-            slot = build.add(build.mul(slot, build.const(most[axis.name])), number)
-        slot = build.mul(slot, build.const(most[self.tile.row.name]))
-        number = build.add(build.var(".tile"), build.const(run.number))
-        return build.add(slot, build.sub(number, ranges[self.tile.row.name][0]))
+            visit = build.add(build.mul(visit, build.const(most[axis.name])), number)
+        visit = build.mul(visit, build.const(most[self.tile.row.name]))
+        return build.add(visit, build.sub(tile, ranges[self.tile.row.name][0]))
 
     def _panel_blocks(
         self,
@@ -289,12 +305,14 @@ class TileWriter:
         """The tiles of a run that belong to this task, with rows read where they lie."""
         low, high = self._own(run, ranges)
         if run.border and run.count == 1:
-            stmts = tuple(visit(Tile(run, build.const(run.start), _ZERO, self.tile.width)))
+            number = build.const(run.number)
+            tile = Tile(run, build.const(run.start), _ZERO, self.tile.width, number=number)
+            stmts = tuple(visit(tile))
             inside = build.both(
                 build.compare("cmp_le", low, _ZERO), build.compare("cmp_gt", high, _ZERO)
             )
             return list(stmts) if inside == Const(True, inside.type) else [If(inside, stmts)]
-        tile = Tile(run, _top(run), _ZERO, self.tile.width)
+        tile = Tile(run, _top(run), _ZERO, self.tile.width, number=_number(run))
         return [For(".tile", low, high, tuple(visit(tile)))]
 
     def _packing(
@@ -304,8 +322,7 @@ class TileWriter:
         start, run = ranges[self.tile.row.name][0], tile.run
         if not self._packs_on_use or (run.number and start == _ZERO):
             return self.tile.write(tile)
-        number = build.add(build.var(".tile"), build.const(run.number))
-        first = build.compare("cmp_eq", number, start)
+        first = build.compare("cmp_eq", tile.number, start)
         for axis in free:
             begin = build.add(ranges[axis.name][0], build.const(axis.low))
             first = build.both(first, build.compare("cmp_eq", build.var(axis.name), begin))
@@ -352,6 +369,11 @@ class TileWriter:
         column = build.mul(number, build.const(self.tile.width))
         slot = build.sub(number, first_panel)
         return self.tile.panels.copy(self.tile.moving, self.plan.vector, slot, column, width)
+
+
+def _number(run: Run) -> Expr:
+    """Number of the tile ``.tile`` of a run, counted over all runs."""
+    return build.add(build.var(".tile"), build.const(run.number))
 
 
 def _top(run: Run) -> Expr:
