@@ -402,10 +402,11 @@ def _tick(pointers: Mapping[str, str], clock: str | None, position: int) -> list
     """Notes the time, if there is a clock."""
     if clock is None:
         return []
+    tick, at = f"%tick.{position}", f"%tick.{position}.at"
     return [
-        f"  %tick.{position} = call i64 @llvm.{_counter()}()",
-        f"  %tick.{position}.at = getelementptr inbounds i64, ptr {pointers[clock]}, i64 {position}",
-        f"  store volatile i64 %tick.{position}, ptr %tick.{position}.at, align 8",
+        f"  {tick} = call i64 @llvm.{_counter()}()",
+        f"  {at} = getelementptr inbounds i64, ptr {pointers[clock]}, i64 {position}",
+        f"  store volatile i64 {tick}, ptr {at}, align 8",
     ]
 
 

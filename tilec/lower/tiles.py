@@ -145,7 +145,9 @@ class TileWriter:
         inside, outside = ([], free) if apart else (free, [])
 
         if self.plan.ahead and not self.steps.cut and most[self.plan.vector] > 1:
-            self.tile.visits = prod(most[name] for name in (self.tile.row.name, *(a.name for a in inside)))
+            self.tile.visits = prod(
+                most[name] for name in (self.tile.row.name, *(a.name for a in inside))
+            )
 
         def panel(width: int) -> list[Stmt]:
             inner: list[Stmt] = []
