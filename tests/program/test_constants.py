@@ -54,6 +54,20 @@ def test_the_tiles_of_a_panel_ask_for_all_of_the_next() -> None:
         assert len(asked) < 1.5 * panel
 
 
+def test_layers_that_share_weights_share_the_panels() -> None:
+    weights = np.random.default_rng(1).standard_normal((256, 256)).astype(np.float32)
+
+    def chain(x: tilec.Tensor) -> tilec.Tensor:
+        return x @ weights @ weights @ weights
+
+    run = tilec.compile(chain, tilec.Spec((64, 256)))
+    assert str(run.schedule).count("ahead") == 3
+    assert run.memory.constants == weights.nbytes
+    x = np.eye(64, 256, dtype=np.float32)
+    wanted = weights.astype(np.float64) @ weights @ weights
+    np.testing.assert_allclose(run(x), wanted[:64], rtol=1e-3, atol=1e-2)
+
+
 def _value(code: str, names: dict[str, int]) -> int:
     """A sum of products of names and numbers."""
 

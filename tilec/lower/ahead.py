@@ -71,7 +71,8 @@ def prepare(
     """
     types = program.types()
     held = dict(places)
-    packs: dict[str, Contraction] = {}
+    packs: dict[Contraction, str] = {}
+    made: list[Contraction] = []
     panels: dict[str, str] = {}
     for group in groups(program, fuse=fuse):
         shape = concrete(group.result.type.shape)
@@ -83,12 +84,14 @@ def prepare(
         if wanted is not None and not (isinstance(wanted, Tiled) and wanted.ahead):
             continue
         pack = _pack(group, types, held, output, constants, core, wanted, stream, workspace_bytes)
-        if pack is not None:
-            packs[pack.name] = pack
-            panels[group.node.name] = pack.name
-    inputs = tuple(Input(pack.name, pack.type) for pack in packs.values())
+        if pack is not None:  # layers that share their weights share the panels
+            name = packs.setdefault(replace(pack, name=""), pack.name)
+            panels[group.node.name] = name
+            if name == pack.name:
+                made.append(pack)
+    inputs = tuple(Input(pack.name, pack.type) for pack in made)
     wider = replace(program, inputs=(*program.inputs, *inputs))
-    return Prepared(wider, tuple(packs.values()), panels)
+    return Prepared(wider, tuple(made), panels)
 
 
 def _pack(
