@@ -38,6 +38,7 @@ from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.backend import DeviceInfo
 from tilec.runtime.device import DeviceArray
 from tilec.runtime.spec import Spec
+from tilec.runtime.stored import Stored, StoredFile
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
 from tilec.schedule.winograd import WinogradPlan
@@ -67,6 +68,8 @@ __all__ = [
     "ScheduleError",
     "ShapeError",
     "Spec",
+    "Stored",
+    "StoredFile",
     "Streamed",
     "TargetError",
     "TargetInfo",

@@ -46,6 +46,9 @@ class Options:
             device is. Without a device code can be printed, not run.
         group_items: Items of a group on a GPU, at most; None leaves it to the device.
         workspace_bytes: Scratch memory that a kernel may take, all threads together.
+        constants_bytes: Memory that constants may take in the form in which kernels read them, as
+            far as there is a choice: convolutions whose transformed weights gain least for each
+            byte take the weights as they are. None sets no bound.
         conv: Method of convolutions: ``auto`` takes the one that is the fastest by prediction,
             ``direct`` the definition; ``winograd`` and ``fft`` transforms of tiles, and
             ``lowering-1`` to ``lowering-3`` copies or sums around one product of matrices,
@@ -64,6 +67,7 @@ class Options:
     gpu: str | None = field(default=None, metadata={"code": True})
     group_items: int | None = field(default=None, metadata={"code": True})
     workspace_bytes: int = field(default=32 << 20, metadata={"code": True})
+    constants_bytes: int | None = field(default=None, metadata={"code": True})
     conv: str = field(default="auto", metadata={"code": True})
     product: str = field(default="auto", metadata={"code": True})
     tuned: bool = field(default=True, metadata={"code": True})

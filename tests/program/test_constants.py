@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 import tilec
 from tilec.schedule.values import Tiled
@@ -85,3 +87,90 @@ def _value(code: str, names: dict[str, int]) -> int:
                 raise AssertionError(ast.dump(node))
 
     return of(ast.parse(code, mode="eval").body)
+
+
+CONVOLUTIONS = tilec.function(
+    """function f(X[H, W, C], K1[R, S, C, D], K2[R, S, D, D]) -> (Y) {
+      T[y, x, d : H, W, D] = +(X[y + r - 1, x + s - 1, c] * K1[r, s, c, d]);
+      A = relu(T);
+      Y[y, x, d : H, W, D] = +(A[y + r - 1, x + s - 1, c] * K2[r, s, c, d]);
+    }"""
+)
+X = tilec.Spec((28, 28, 16))
+
+
+def _kernels(*channels: int) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    rng = np.random.default_rng(2)
+    c, d = channels
+    shapes = {"K1": (3, 3, c, d), "K2": (3, 3, d, d)}
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_memory_of_transformed_weights_is_bounded_where_that_is_asked() -> None:
+    kernels = _kernels(16, 64)
+    raw = sum(each.nbytes for each in kernels.values())
+    layers = CONVOLUTIONS.bind(**kernels)
+
+    def compiled(limit: int | None) -> tilec.Executable:
+        return layers.compile(X, options=tilec.Options(cpu="haswell", constants_bytes=limit))
+
+    free, some, least = compiled(None), compiled(3 * raw), compiled(raw)
+    names = [[str(each.header) for each in run.kernels] for run in (free, some, least)]
+    count = [sum("winograd" in header for header in headers) for headers in names]
+    assert count[0] == 2
+    assert count[1] == 1  # the one that gains most for a byte
+    assert count[2] == 0
+    assert free.memory.constants > 3 * raw >= some.memory.constants > least.memory.constants
+
+
+def test_a_stored_array_is_read_when_constants_are_made(tmp_path: Path) -> None:
+    kernels = _kernels(16, 32)
+    offsets: dict[str, int] = {}
+    path = tmp_path / "weights"
+    with path.open("wb") as file:
+        file.write(b"odd")
+        for name, array in kernels.items():
+            offsets[name] = file.tell()
+            file.write(array.tobytes())
+    stored = tilec.StoredFile(path)
+    weights = [
+        tilec.tensor(stored.array(offsets[name], tilec.Spec(array.shape)), name=name)
+        for name, array in kernels.items()
+    ]
+
+    def layers(x: tilec.Tensor) -> tilec.Tensor:
+        return tilec.apply(CONVOLUTIONS, x, *weights)
+
+    run = tilec.compile(layers, X)
+    assert run.memory.held == 0
+    assert 0 < run.memory.reading <= sum(each.nbytes for each in kernels.values())
+    assert run.memory.peak > run.memory.constants
+    x = np.random.default_rng(3).standard_normal(X.shape).astype(np.float32)
+    wanted = CONVOLUTIONS.bind(**kernels)(x)
+    replaced = tmp_path / "other"
+    replaced.write_bytes(b"another file")
+    replaced.replace(path)  # what was opened is still there
+    np.testing.assert_array_equal(run(x), wanted)
+    run.save(tmp_path / "saved")
+    again = tilec.load(tmp_path / "saved")
+    np.testing.assert_array_equal(again(x), wanted)
+    assert again.memory.held > 0
+
+
+def test_a_file_that_was_written_into_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(np.ones(64, np.float32).tobytes())
+    stored = tilec.StoredFile(path)
+    with pytest.raises(tilec.ArgumentError, match="has 256 bytes, too few for 256 from byte 4 on"):
+        stored.array(4, tilec.Spec((64,)))
+    weights = tilec.tensor(stored.array(0, tilec.Spec((64,))))
+
+    def scaled(x: tilec.Tensor) -> tilec.Tensor:
+        return x * weights
+
+    run = tilec.compile(scaled, tilec.Spec((64,)))
+    path.write_bytes(b"shorter")
+    with pytest.raises(tilec.ArgumentError, match="has changed since it was opened"):
+        run(np.ones(64, np.float32))
+    with pytest.raises(tilec.ArgumentError, match="cannot read"):
+        tilec.StoredFile(tmp_path / "missing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,6 @@ def export(executable: tilec.Executable, folder: Path, name: str | None, *, as_j
     facts = {
         "version": __version__,
         "files": [str(file) for file in files],
-        "memory": {
-            "inputs": memory.inputs,
-            "outputs": memory.outputs,
-            "workspace": memory.workspace,
-            "constants": memory.constants,
-        },
+        "memory": {**asdict(memory), "peak": memory.peak},
     }
     click.echo(json.dumps(facts, indent=2))

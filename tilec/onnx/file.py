@@ -6,6 +6,7 @@ leaves open is checked here: sizes against the bytes that are there, and where e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from math import prod
 from os import PathLike
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from tilec import Spec, Stored, StoredFile
 from tilec.errors import ArgumentError, LimitError, UserError
 from tilec.onnx.library import library
+from tilec.onnx.outline import OWN_FILE, outline
+from tilec.onnx.types import plain_types, tile_type
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
@@ -23,31 +27,48 @@ if TYPE_CHECKING:
 Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[Any]]"
 
 OLDEST_OPSET: Final = 7
+_TITLE: Final = "the model"
 _DEEPEST: Final = 32
 _MOST_ELEMENTS: Final = 1 << 40
 _PACKED_BITS: Final = 4  # the smallest ONNX type with a whole number of bits in a byte
 
 
-def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelProto, Path | None]:
-    """A checked model, and the folder in which its external data lies.
+class Files:
+    """Where the elements of tensors are that are not in a model itself."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open the file of a model, if it has one."""
+        self.folder = None if path is None else path.parent
+        self.own = None if path is None else StoredFile(path)
+        self._others: dict[Path, StoredFile] = {}
+
+    def opened(self, path: Path) -> StoredFile:
+        """Another file."""
+        if path not in self._others:
+            self._others[path] = StoredFile(path)
+        return self._others[path]
+
+
+def read_model(source: str | PathLike[str] | bytes | ModelProto) -> tuple[ModelProto, Files]:
+    """A checked model, and the files with its elements.
 
     Raises:
         UserError: the file cannot be read, or is no valid model.
     """
-    data: bytes | None = None
-    if isinstance(source, bytes):
-        data = source
-        model, title, folder = _parsed("the model", source), "the model", None
-    elif isinstance(source, str | PathLike):
-        path = Path(source)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ArgumentError(f"cannot read {path}: {error.strerror}") from error
-        model, title, folder = _parsed(str(path), data), str(path), path.parent
-    else:
-        model, title, folder = source, "the model", None
-    return _converted(_check(model, title, data), title), folder
+    if not isinstance(source, str | PathLike):
+        data = source if isinstance(source, bytes) else None
+        model = _parsed(_TITLE, source) if isinstance(source, bytes) else source
+        return _converted(_check(model, _TITLE, data), _TITLE), Files()
+    title, files = str(source), Files(Path(source))
+    assert files.own is not None
+    with files.own.stream() as file:
+        data = outline(file, files.own.bytes)
+    if data is not None:
+        model = _parsed(title, data)
+        if opset(model.opset_import) >= OLDEST_OPSET:
+            return _check(model, title, data), files
+    data = files.own.read(0, files.own.bytes)
+    return _converted(_check(_parsed(title, data), title, data), title), files
 
 
 def _parsed(title: str, data: bytes) -> ModelProto:
@@ -164,23 +185,54 @@ def _check_tensor(tensor: TensorProto) -> None:
         raise LimitError(f"the tensor {tensor.name!r} has the sizes {list(tensor.dims)}")
 
 
-def array_of(tensor: TensorProto, folder: Path | None) -> Array:
+def known_of(tensor: TensorProto, files: Files) -> Array | Stored:
+    """A tensor; its elements are not read where they lie as they are in a file.
+
+    Raises:
+        UserError: it says what is not so, or its file lies outside of the model's folder.
+    """
+    _check_tensor(tensor)
+    if not uses_file(tensor):
+        return array_of(tensor, files)
+    where = {each.key: each.value for each in tensor.external_data}
+    try:
+        offset = int(where.get("offset", "0"))
+        length = int(where["length"]) if "length" in where else None
+    except ValueError as error:
+        raise ArgumentError(f"the tensor {tensor.name!r} lies at no number of bytes") from error
+    file = _file_of(tensor, where.get("location", ""), files)
+    if tensor.data_type in plain_types() and sys.byteorder == "little":
+        spec = Spec(tuple(tensor.dims), tile_type(tensor.data_type))
+        if length is not None and length != spec.bytes:
+            raise ArgumentError(
+                f"the tensor {tensor.name!r} of sizes {list(tensor.dims)} has {length} bytes"
+            )
+        return file.array(offset, spec)
+    plain: TensorProto = library().TensorProto()
+    plain.CopyFrom(tensor)
+    plain.ClearField("external_data")
+    plain.data_location = library().TensorProto.DEFAULT
+    plain.raw_data = file.read(offset, file.bytes - offset if length is None else length)
+    return array_of(plain, files)
+
+
+def array_of(tensor: TensorProto, files: Files) -> Array:
     """The elements of a tensor.
 
     Raises:
         UserError: it says what is not so, or its file lies outside of the model's folder.
     """
     _check_tensor(tensor)
-    base = ""
     if uses_file(tensor):
-        base = str(_folder_of(tensor, folder))
-    elif tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < prod(tensor.dims):
+        found = known_of(tensor, files)
+        return found.read() if isinstance(found, Stored) else found
+    if tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < prod(tensor.dims):
         raise ArgumentError(
             f"the tensor {tensor.name!r} of sizes {list(tensor.dims)} has "
             f"{len(tensor.raw_data)} bytes"
         )
     try:
-        return np.ascontiguousarray(library("onnx.numpy_helper").to_array(tensor, base)).reshape(
+        return np.ascontiguousarray(library("onnx.numpy_helper").to_array(tensor)).reshape(
             tuple(tensor.dims)
         )
     except UserError:
@@ -191,16 +243,17 @@ def array_of(tensor: TensorProto, folder: Path | None) -> Array:
         ) from error
 
 
-def _folder_of(tensor: TensorProto, folder: Path | None) -> Path:
-    """Where a tensor's file lies."""
+def _file_of(tensor: TensorProto, location: str, files: Files) -> StoredFile:
+    """The file with a tensor's elements."""
+    folder = files.folder
+    if files.own is not None and location == OWN_FILE:
+        return files.own
     if folder is None:
         raise ArgumentError(
             f"the tensor {tensor.name!r} is in a file beside the model's, but the model came as "
             "bytes",
             help="load it by its path",
         )
-    where = {each.key: each.value for each in tensor.external_data}
-    location = where.get("location", "")
     path = (folder / location).resolve()
     if not location or not path.is_relative_to(folder.resolve()):
         raise ArgumentError(
@@ -208,7 +261,7 @@ def _folder_of(tensor: TensorProto, folder: Path | None) -> Path:
         )
     if not path.is_file():
         raise ArgumentError(f"the tensor {tensor.name!r} is in {location!r}, which is missing")
-    return folder
+    return files.opened(path)
 
 
 def attribute_value(attribute: AttributeProto) -> object:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tilec.onnx.file import Array
 from tilec.onnx.library import library
+from tilec.onnx.node import Entry
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -28,16 +29,15 @@ _FOLDED: Final = frozenset(_NAMES.split())
 """Operators that occur in computations of shapes; none makes more of what it is given."""
 
 
-def folded(
-    node: NodeProto, inputs: Sequence[Array | None], version: int
-) -> tuple[Array, ...] | None:
-    """The results of a node, or None if it is left to the program."""
+def folded(node: NodeProto, entries: Sequence[Entry], version: int) -> tuple[Array, ...] | None:
+    """The results of a node whose inputs are known, or None if it is left to the program."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in _FOLDED:
         return None
+    if prod(max(each.size, 1) for each in entries) > _LARGEST:
+        return None
+    inputs = [each.array for each in entries]
     known = [each for each in inputs if each is not None]
     if not known or any(each.dtype.kind not in "biuf" for each in known):
-        return None
-    if prod(max(each.size, 1) for each in known) > _LARGEST:
         return None
     helper = library("onnx.helper")
     by_name = {

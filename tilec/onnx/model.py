@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from tilec import Executable, Function, Options, Spec, Tensor, compile
 from tilec.errors import ArgumentError, ShapeError, TileTypeError
-from tilec.onnx.file import Array, read_model
+from tilec.onnx.file import Array, Files, read_model
 from tilec.onnx.node import Entry, NeedsValueError, Translator
 from tilec.onnx.types import numpy_type, tile_type
 from tilec.onnx.walk import Walk
@@ -65,13 +64,13 @@ class Model:
     def __init__(
         self,
         model: ModelProto,
-        folder: Path | None,
+        files: Files,
         operators: Operators,
         target: str | None,
         options: Options | None,
     ) -> None:
         self._model = model
-        self._folder = folder
+        self._files = files
         self._operators = operators
         self._target = target
         self._options = options
@@ -155,7 +154,7 @@ class Model:
         values = values or {}
         asked = [each for each in self._inputs if each.name not in values]
         specs = [Spec(_sizes(each, shapes), each.dtype) for each in asked]
-        walk = Walk(self._model, self._folder, self._operators, self._constants)
+        walk = Walk(self._model, self._files, self._operators, self._constants)
 
         def network(*tensors: Tensor) -> dict[str, Tensor]:
             given = {name: Entry(np.asarray(each)) for name, each in values.items()}
@@ -254,8 +253,8 @@ def read(
     options: Options | None = None,
 ) -> Model:
     """Read and check an ONNX model without compiling it; see ``load``."""
-    model, folder = read_model(source)
-    return Model(model, folder, operators or {}, target, options)
+    model, files = read_model(source)
+    return Model(model, files, operators or {}, target, options)
 
 
 def _input(info: ValueInfoProto) -> Input:

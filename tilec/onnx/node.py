@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 import tilec
-from tilec import Tensor
+from tilec import Stored, Tensor
 from tilec.errors import ArgumentError, ShapeError
-from tilec.onnx.file import Array, array_of
+from tilec.onnx.file import Array, Files, array_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onnx import GraphProto, TensorProto
 
 Operand: TypeAlias = "Tensor | int | float"
 """What a Tile function is called with."""
 
-Item: TypeAlias = "Tensor | Array | list[Any] | None"
+Item: TypeAlias = "Tensor | Array | Stored | list[Any] | None"
 """A value of a model: computed, known, a sequence of values, or an optional that is not there."""
 
 Result: TypeAlias = "Item | tuple[Item, ...]"
@@ -71,7 +70,21 @@ class Entry:
     @property
     def array(self) -> Array | None:
         """The elements, if they are known."""
+        if isinstance(self.item, Stored):
+            return self.item.read()
         return self.item if isinstance(self.item, np.ndarray) else None
+
+    @property
+    def size(self) -> int:
+        """How many elements there are, if they are known; else 0."""
+        if isinstance(self.item, Stored):
+            return prod(self.item.spec.shape)
+        return self.item.size if isinstance(self.item, np.ndarray) else 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the elements are known."""
+        return isinstance(self.item, np.ndarray | Stored)
 
     def tensor(self) -> Tensor:
         """The value as a tensor; the same one each time."""
@@ -111,7 +124,7 @@ class Node:
         entries: Sequence[Entry],
         outputs: Sequence[str],
         attributes: Mapping[str, object],
-        folder: Path | None,
+        files: Files,
         body: Callable[[GraphProto, Sequence[Item]], list[Item]],
     ) -> None:
         self.kind = kind
@@ -121,7 +134,7 @@ class Node:
         self.entries = tuple(entries)
         self.outputs = tuple(outputs)
         self._attributes = attributes
-        self._folder = folder
+        self._files = files
         self._body = body
 
     # Inputs
@@ -175,8 +188,9 @@ class Node:
         """
         value = self.tensor(at)
         entry = self.entries[at]
-        if entry.array is not None:
-            return entry.array
+        known = entry.array
+        if known is not None:
+            return known
         if entry.inputs:
             raise NeedsValueError(entry.inputs, f"{what} must be known")
         return value.numpy()
@@ -232,7 +246,7 @@ class Node:
         proto = self._attributes.get(name)
         if not hasattr(proto, "data_type"):
             raise ArgumentError(f"the attribute {name} is no tensor")
-        return array_of(cast("TensorProto", proto), self._folder)
+        return array_of(cast("TensorProto", proto), self._files)
 
     def body(self, name: str) -> Body:
         """A graph attribute."""

@@ -42,6 +42,11 @@ def tile_type(element: int) -> str:
     return _NAMES[name]
 
 
+def plain_types() -> frozenset[int]:
+    """The element types of ONNX that are Tile's: their elements lie in bytes of their own."""
+    return frozenset(map(element_type, _NAMES.values()))
+
+
 def element_type(dtype: str) -> int:
     """The element type of ONNX for a dtype of Tile."""
     name = next(onnx for onnx, tile in _NAMES.items() if tile == dtype)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from tilec import Function, Tensor
+from tilec import Function, Stored, Tensor
 from tilec.errors import ArgumentError, LimitError, UserError
 from tilec.onnx.file import (
-    array_of,
+    Files,
     attribute_value,
     functions_of,
     inner_graphs,
+    known_of,
     opset,
 )
 from tilec.onnx.fold import folded
@@ -39,7 +39,7 @@ class Walk:
     def __init__(
         self,
         model: ModelProto,
-        folder: Path | None,
+        files: Files,
         operators: Mapping[str, Function | Translator],
         constants: dict[str, Entry],
     ) -> None:
@@ -47,12 +47,12 @@ class Walk:
 
         Args:
             model: The model; checked.
-            folder: Where its external data lies.
+            files: Where its elements are.
             operators: What the caller supplied, by names of operators.
             constants: Initializers that were read before; grows.
         """
         self._model = model
-        self._folder = folder
+        self._files = files
         self._functions = functions_of(model)
         self._supplied = {name: supplied(name, each) for name, each in operators.items()}
         self._constants = constants
@@ -111,7 +111,7 @@ class Walk:
             if proto.name not in scope or graph is not self._model.graph:
                 known = self._constants.get(proto.name) if graph is self._model.graph else None
                 if known is None:
-                    known = Entry(array_of(proto, self._folder), name=proto.name)
+                    known = Entry(known_of(proto, self._files), name=proto.name)
                     if graph is self._model.graph:
                         self._constants[proto.name] = known
                 scope[proto.name] = known
@@ -141,9 +141,8 @@ class Walk:
         entries = [_known(scope, name) if name else Entry(None) for name in proto.input]
         domain = _domain(proto)
         version = versions.get(domain, 1)
-        arrays = [each.array for each in entries]
-        if all(each.item is None or each.array is not None for each in entries):
-            known = folded(proto, arrays, version)
+        if all(each.item is None or each.is_known for each in entries):
+            known = folded(proto, entries, version)
             if known is not None:
                 _assign(scope, proto, known, frozenset())
                 return
@@ -182,7 +181,7 @@ class Walk:
                 entries,
                 proto.output,
                 attributes,
-                self._folder,
+                self._files,
                 body,
             )
             result = translator(node)
@@ -246,7 +245,7 @@ def _assign(
             raise ArgumentError(f"output {at} is not supported")
         item = results[at]
         # What is known is so for all elements that the inputs may have.
-        depends = frozenset[str]() if isinstance(item, np.ndarray) else inputs
+        depends = frozenset[str]() if isinstance(item, np.ndarray | Stored) else inputs
         scope[name] = Entry(item, depends)
 
 
@@ -314,6 +313,9 @@ def _type_of(entry: Entry) -> TypeProto:
         return library().TypeProto()
     if isinstance(entry.item, Tensor):
         return helper.make_tensor_type_proto(element_type(entry.item.dtype.name), entry.item.shape)
+    if isinstance(entry.item, Stored):
+        spec = entry.item.spec
+        return helper.make_tensor_type_proto(element_type(spec.dtype.name), spec.shape)
     return helper.make_tensor_type_proto(
         helper.np_dtype_to_tensor_dtype(entry.item.dtype), entry.item.shape
     )

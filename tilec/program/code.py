@@ -93,13 +93,13 @@ class Compiled:
 
     Attributes:
         main: Runs at each call.
-        once: Computes the constants of ``main``; None when nothing has to.
+        once: What computes the constants of ``main``, some by each.
         said: What the store of tunings said when this was compiled: keys of kernels, and the
             schedule that was found for each, or "". The code is of use as long as it says so.
     """
 
     main: Code
-    once: Code | None
+    once: tuple[Code, ...]
     said: tuple[tuple[str, str], ...] = ()
 
 
@@ -107,14 +107,11 @@ def compiled_to_entry(compiled: Compiled) -> tuple[Manifest, Mapping[str, bytes]
     """Manifest and blobs under which code is kept."""
     manifest: dict[str, object] = {
         "main": [facts_to_manifest(compiled.main.facts)],
-        "once": [],
+        "once": [facts_to_manifest(each.facts) for each in compiled.once],
         "said": [{"kernel": key, "schedule": schedule} for key, schedule in compiled.said],
     }
-    blobs = {"main": compiled.main.binary}
-    if compiled.once is not None:
-        manifest["once"] = [facts_to_manifest(compiled.once.facts)]
-        blobs["once"] = compiled.once.binary
-    return manifest, blobs
+    blobs = {f"once/{at}": each.binary for at, each in enumerate(compiled.once)}
+    return manifest, {"main": compiled.main.binary, **blobs}
 
 
 def compiled_from_entry(contents: Contents, backend: Backend, options: Options) -> Compiled:
@@ -123,20 +120,22 @@ def compiled_from_entry(contents: Contents, backend: Backend, options: Options) 
     Raises:
         CacheError: it is not what ``compiled_to_entry`` wrote.
     """
-    parts: dict[str, Code] = {}
-    for name in ("main", "once"):
-        for item in objects(contents.manifest, name)[:1]:
-            if name not in contents.blobs:
-                raise CacheError("its code is missing")
-            facts = facts_from_manifest(item)
-            parts[name] = Code(facts, contents.blobs[name], backend, options)
-    if "main" not in parts:
+    main = objects(contents.manifest, "main")
+    if len(main) != 1:
         raise CacheError("it holds no code")
+    once = objects(contents.manifest, "once")
+    parts: list[Code] = []
+    for item, name in zip(
+        (*main, *once), ("main", *(f"once/{at}" for at in range(len(once)))), strict=True
+    ):
+        if name not in contents.blobs:
+            raise CacheError("its code is missing")
+        parts.append(Code(facts_from_manifest(item), contents.blobs[name], backend, options))
     said = tuple(
         (field(item, "kernel", str), field(item, "schedule", str))
         for item in objects(contents.manifest, "said")
     )
-    return Compiled(parts["main"], parts.get("once"), said)
+    return Compiled(parts[0], tuple(parts[1:]), said)
 
 
 def spec_to_manifest(spec: Spec) -> Manifest:

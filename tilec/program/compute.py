@@ -11,6 +11,7 @@ from tilec.program.graph import Applied, Given, Placeholder, Source, Value, in_o
 from tilec.program.link import link
 from tilec.runtime.arrays import Array
 from tilec.runtime.dispatch import Recent
+from tilec.runtime.stored import Known, elements, known_spec
 
 _KEPT: Final = 1024
 
@@ -35,14 +36,14 @@ def computed(
     sources = in_order(values)
     if reference_up_to and _elements(sources) <= reference_up_to:
         target = "reference"
-    arrays: list[Array] = []
+    arrays: list[Known] = []
     key = _key(sources, values, arrays)
     function = _functions.get(key)
     if function is None:
         linked = link({f"Y{at}": value for at, value in enumerate(values)})
         function, arrays = linked.function, list(linked.given.values())
         _functions.put(key, function)
-    found = function(*arrays, target=target)
+    found = function(*map(elements, arrays), target=target)
     return (found,) if len(values) == 1 else cast("tuple[Array, ...]", found)
 
 
@@ -56,7 +57,7 @@ def _elements(sources: Sequence[Source]) -> int:
     for source in sources:
         match source:
             case Given(array=array):
-                total += array.size
+                total += prod(known_spec(array).shape)
             case Applied(outputs=outputs):
                 total += sum(prod(each.shape) for each in outputs)
             case Placeholder(spec=spec):
@@ -64,7 +65,7 @@ def _elements(sources: Sequence[Source]) -> int:
     return total
 
 
-def _key(sources: Sequence[Source], values: Sequence[Value], arrays: list[Array]) -> Hashable:
+def _key(sources: Sequence[Source], values: Sequence[Value], arrays: list[Known]) -> Hashable:
     """What tells the text of a graph from others; the arrays are put in the order of its inputs."""
     numbers: dict[int, int] = {}
     inputs: dict[int, int] = {}
@@ -76,7 +77,7 @@ def _key(sources: Sequence[Source], values: Sequence[Value], arrays: list[Array]
                 at = inputs.setdefault(id(array), len(arrays))
                 if at == len(arrays):
                     arrays.append(array)
-                parts.append((at, array.shape, array.dtype))
+                parts.append((at, known_spec(array)))
             case Applied(function=function, operands=operands):
                 text = function.parts.text
                 # A number counts by type and value: 1 and 1.0 and True are equal.

@@ -24,6 +24,7 @@ from tilec.lower.groups import Group, groups
 from tilec.lower.recognise import recognise
 from tilec.lower.translate import Place, contiguous
 from tilec.options import Options
+from tilec.program.budget import Gain, given_up
 from tilec.records import dataclass
 from tilec.rewrite.constants import constant_values
 from tilec.rewrite.convolution import Convolution, Window, convolution_of
@@ -168,6 +169,7 @@ def choose_methods(
     found: dict[str, Transform] = {}
     considered: dict[str, tuple[Method, ...]] = {}
     rewritten: dict[str, str] = {}
+    gains: list[Gain] = []
     given = schedule or Schedule(())
     for group in groups(program, fuse="fuse" not in options.disable):
         shape = concrete(group.result.type.shape)
@@ -205,7 +207,16 @@ def choose_methods(
         best = _chosen(ways, direct, options.conv)
         if best is not None:
             chosen[group.node.name], found[group.node.name] = (conv, best[0]), best
-    return Methods(apply_methods(program, chosen), found, considered, rewritten)
+            if known and options.conv == "auto":
+                saved = direct.cycles - ways[0].cycles
+                gains.append(Gain(group.node.name, saved, conv.weights.tensor, best[0].weights))
+    made = apply_methods(program, chosen)
+    if options.constants_bytes is not None and gains:
+        dear = given_up(gains, made, bound, options.constants_bytes)
+        found = {name: each for name, each in found.items() if name not in dear}
+        chosen = {name: each for name, each in chosen.items() if name not in dear}
+        made = apply_methods(program, chosen)
+    return Methods(made, found, considered, rewritten)
 
 
 def _chosen(ways: Sequence[Method], direct: Method, wanted: str) -> Transform | None:

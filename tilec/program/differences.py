@@ -15,6 +15,7 @@ from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, spec_of
+from tilec.runtime.stored import elements
 from tilec.source import Source
 
 if TYPE_CHECKING:
@@ -199,9 +200,10 @@ def _widened(f: Function) -> tuple[Function, set[DType]]:
 
     parts = f.parts
     text = derive(parts.text.checked, f.name, widen, F64)
+    known = {name: elements(each) for name, each in parts.bound.items()}
     bound = {
         name: array.astype(np.float64) if spec_of(array).dtype.is_float else array
-        for name, array in parts.bound.items()
+        for name, array in known.items()
     }
     return Function(frontend(Source("<in f64>", text), None), bound), inner
 

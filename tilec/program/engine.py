@@ -25,6 +25,7 @@ from tilec.runtime.device_call import DeviceCall
 from tilec.runtime.dispatch import Call, HostCall, MakeResult, NativeCall, Run
 from tilec.runtime.outputs import Destination, Result
 from tilec.runtime.spec import Spec
+from tilec.runtime.stored import Known, Stored, elements, known_spec
 
 if TYPE_CHECKING:
     from tilec.kernel.ir import Module
@@ -62,6 +63,16 @@ class Engine(Protocol):
         """Memory of what is known beforehand."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of bound arrays that is not that of constants."""
+        ...
+
+    @property
+    def reading_bytes(self) -> int:
+        """Memory for stored arrays while constants are computed."""
+        ...
+
     def source(self, stage: str) -> str:
         """One of the texts."""
         ...
@@ -76,7 +87,7 @@ class Engine(Protocol):
 
 
 def engine(
-    frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array], observe: Observer | None
+    frontend: Frontend, recipe: Recipe, bound: Mapping[str, Known], observe: Observer | None
 ) -> Engine:
     """Compile a recipe for the target that its options name.
 
@@ -100,7 +111,7 @@ class NativeEngine:
         self,
         frontend: Frontend,
         recipe: Recipe,
-        bound: Mapping[str, Array],
+        bound: Mapping[str, Known],
         backend: Backend,
         code: Compiled,
     ) -> None:
@@ -137,11 +148,29 @@ class NativeEngine:
     def constants_bytes(self) -> int:
         """See ``Engine``."""
         kept = self.code.main.facts.constants_bytes
-        once = self.code.once
         held = {given.name: given.spec.bytes for given in self._recipe.arguments}
-        if once is not None:
+        for once in self.code.once:
             held.update((name, spec.bytes) for name, spec in once.facts.outputs)
         return kept + sum(held[name] for name in self.code.main.facts.constants)
+
+    @property
+    def held_bytes(self) -> int:
+        """See ``Engine``."""
+        kept = {*self.code.main.facts.constants}
+        return sum(
+            known_spec(known).bytes
+            for name, known in self._bound.items()
+            if name not in kept and not isinstance(known, Stored)
+        )
+
+    @property
+    def reading_bytes(self) -> int:
+        """See ``Engine``."""
+        read = [
+            [known for name in part.facts.inputs if isinstance(known := self._bound[name], Stored)]
+            for part in self.code.once
+        ]
+        return max((sum(known.spec.bytes for known in part) for part in read), default=0)
 
     def source(self, stage: str) -> str:
         """See ``Engine``. The compiler runs again: code alone has no texts."""
@@ -210,13 +239,10 @@ class NativeEngine:
         facts = pipeline.facts_of(forms.main, forms.constants, options)
         if options.cpu is None and forms.said == self.code.said:
             return forms.main.module, facts, self._constant_arrays()
-        known = dict(self._bound)
-        if forms.once is not None:
-            with compiler_lock():
-                here, hook = replace(options, cpu=None), pipeline.Hook(lambda _: None, False)
-                once = pipeline.code_of(forms.once, (), here, self._backend, hook)
-            known.update(self._compute(once))
-        return forms.main.module, facts, tuple(known[name] for name in facts.constants)
+        here, hook = replace(options, cpu=None), pipeline.Hook(lambda _: None, False)
+        with compiler_lock():
+            once = [pipeline.code_of(each, (), here, self._backend, hook) for each in forms.once]
+        return forms.main.module, facts, self._computed(once, facts.constants)
 
     def _direct(self, inputs: Sequence[Spec], constants: Sequence[Array]) -> Direct | None:
         """What runs the code on array objects, if the backend can do that."""
@@ -242,17 +268,23 @@ class NativeEngine:
         """What follows the callers' arrays; computed when it is first needed, once."""
         with self._lock:
             if self._constants is None:
-                known = dict(self._bound)
-                if self.code.once is not None:
-                    known.update(self._compute(self.code.once))
                 names = self.code.main.facts.constants
-                self._constants = tuple(known[name] for name in names)
+                self._constants = self._computed(self.code.once, names)
             return self._constants
+
+    def _computed(self, parts: Sequence[Code], names: Sequence[str]) -> tuple[Array, ...]:
+        """Constants, by name; what they are made of is read part by part, and not kept."""
+        known: dict[str, Array] = {}
+        for once in parts:
+            known.update(self._compute(once))
+        return tuple(
+            known[name] if name in known else elements(self._bound[name]) for name in names
+        )
 
     def _compute(self, once: Code) -> dict[str, Array]:
         expected = results(once.facts.outputs)
         arrays = [allocate(result.shape, result.dtype) for result in expected]
-        given = [self._bound[name] for name in once.facts.inputs]
+        given = [elements(self._bound[name]) for name in once.facts.inputs]
         call = NativeCall(
             self._run(once),
             inputs=[],
@@ -269,7 +301,7 @@ class NativeEngine:
 class ReferenceEngine:
     """The reference evaluator. It has no code, no kernels and keeps nothing on disk."""
 
-    def __init__(self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array]) -> None:
+    def __init__(self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Known]) -> None:
         self._frontend = frontend
         self._recipe = recipe
         self._bound = bound
@@ -287,11 +319,13 @@ class ReferenceEngine:
     kernels: tuple[KernelFacts, ...] = ()
     stages: tuple[str, ...] = ("tensor",)
     workspace_bytes: int = 0
+    held_bytes: int = 0
+    reading_bytes: int = 0
 
     @property
     def constants_bytes(self) -> int:
         """See ``Engine``."""
-        return sum(array.nbytes for array in self._bound.values())
+        return sum(known_spec(known).bytes for known in self._bound.values())
 
     def source(self, stage: str) -> str:
         """See ``Engine``."""
@@ -320,14 +354,14 @@ class ReferenceCall:
         self,
         program: Program,
         passed: Sequence[Argument],
-        bound: Mapping[str, Array],
+        bound: Mapping[str, Known],
         numbers: Numbers,
         expected: Sequence[Result],
         make: MakeResult | None,
     ) -> None:
         self._program = program
         self._passed = tuple(passed)
-        self._bound = bound
+        self._bound = {name: elements(known) for name, known in bound.items()}
         self._numbers = dict(numbers)
         self._expected = tuple(expected)
         self._make = make

@@ -23,6 +23,7 @@ from tilec.runtime.device import HOST
 from tilec.runtime.dispatch import Call, HostCall, Recent, signature_by_value
 from tilec.runtime.outputs import take_outputs
 from tilec.runtime.spec import Spec
+from tilec.runtime.stored import Known
 from tilec.schedule.values import SCHEDULE_LINE, Schedule, parse_kernel
 
 if TYPE_CHECKING:
@@ -41,20 +42,33 @@ class Memory:
         outputs: The results.
         workspace: Intermediate results and packed copies, those of all threads; each call that
             runs at the same time has its own.
-        constants: What is known beforehand: bound inputs, or what was made of them, and tables.
+        constants: What is known beforehand, as kernels read it: bound inputs, or what was made of
+            them (packed, transformed, folded), and tables.
+        held: Bound inputs of which constants are made and that are in memory besides; none of
+            those that are ``Stored``.
+        reading: What is read at once, at most, of those that are stored, while constants are made
+            before the first call.
     """
 
     inputs: int
     outputs: int
     workspace: int
     constants: int
+    held: int = 0
+    reading: int = 0
+
+    @property
+    def peak(self) -> int:
+        """The most at any time, if one call runs at a time."""
+        run = self.inputs + self.outputs + self.workspace
+        return self.constants + self.held + max(run, self.reading)
 
 
 class Executable:
     """Code for one set of shapes, dtypes and strides. Made by ``Function.compile`` or ``load``."""
 
     def __init__(
-        self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Array], engine: Engine
+        self, frontend: Frontend, recipe: Recipe, bound: Mapping[str, Known], engine: Engine
     ) -> None:
         self._recipe = recipe
         self._bound = bound
@@ -149,6 +163,8 @@ class Executable:
             outputs=sum(spec.bytes for _, spec in self.outputs),
             workspace=self._engine.workspace_bytes,
             constants=self._engine.constants_bytes,
+            held=self._engine.held_bytes,
+            reading=self._engine.reading_bytes,
         )
 
     @public

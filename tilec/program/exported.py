@@ -179,6 +179,8 @@ class LibraryEngine:
     """A library that was loaded."""
 
     stages = ()
+    held_bytes = 0
+    reading_bytes = 0
 
     def __init__(
         self, text: Frontend, recipe: Recipe, facts: Facts, weights_bytes: int, runner: Runner

@@ -27,11 +27,12 @@ from tilec.program.placed import (
 )
 from tilec.program.recipe import Argument, Recipe
 from tilec.records import dataclass
-from tilec.runtime.arrays import Array, spec_of, take
+from tilec.runtime.arrays import take
 from tilec.runtime.backend import DeviceMemory
 from tilec.runtime.device import HOST, DeviceArray, memory_of
 from tilec.runtime.dispatch import Call, Recent, signature, signature_by_value
 from tilec.runtime.spec import Number, Spec, number_dtype
+from tilec.runtime.stored import Known, elements, known_spec
 from tilec.schedule.values import Schedule, as_schedule
 from tilec.source import Source
 
@@ -92,7 +93,7 @@ class Function:
     def __init__(
         self,
         text: Frontend,
-        bound: Mapping[str, Array],
+        bound: Mapping[str, Known],
         origin: Origin | None = None,
         gradient: Function | None = None,
         inner: Mapping[str, Function] | None = None,
@@ -514,7 +515,7 @@ class Parts:
     """
 
     text: Frontend
-    bound: Mapping[str, Array]
+    bound: Mapping[str, Known]
     origin: Origin | None
     gradient: Function | None
     inner: Mapping[str, Function]
@@ -533,9 +534,10 @@ def _count(number: int) -> str:
     return f"{number} argument{'' if number == 1 else 's'}"
 
 
-def _argument(each: Parameter, array: Array) -> Argument:
+def _argument(each: Parameter, known: Known) -> Argument:
     if not each.specialised:
-        return Argument(each.name, spec_of(array))
+        return Argument(each.name, known_spec(known))
+    array = elements(known)
     if array.ndim != 0:
         raise ArgumentError(
             f"argument {each.name} is used as a size, but it has {array.ndim} axes",

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from tilec.program.function import Function
 from tilec.records import dataclass
-from tilec.runtime.arrays import Array, spec_of
 from tilec.runtime.spec import Number, Spec
+from tilec.runtime.stored import Known, known_spec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Given:
     """
 
     name: str
-    array: Array
+    array: Known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +78,7 @@ class Value:
             case Placeholder(spec=spec):
                 return spec
             case Given(array=array):
-                return spec_of(array)
+                return known_spec(array)
             case Applied(outputs=outputs):
                 return outputs[self.at]
 

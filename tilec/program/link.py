@@ -19,9 +19,9 @@ from tilec.program.frontend import frontend
 from tilec.program.function import Function
 from tilec.program.graph import Applied, Given, Placeholder, Source, Value, in_order
 from tilec.records import dataclass
-from tilec.runtime.arrays import Array
 from tilec.runtime.dispatch import Recent
 from tilec.runtime.spec import Number, Spec
+from tilec.runtime.stored import Known, Stored
 from tilec.source import Source as Text
 
 MAIN: Final = "network"
@@ -46,13 +46,16 @@ class Linked:
 
     function: Function
     inputs: tuple[Placeholder, ...]
-    given: Mapping[str, Array]
+    given: Mapping[str, Known]
 
     def bound(self) -> Function:
         """The function of the placeholders alone."""
         parts = self.function.parts
         # Bound arrays are read in row-major order.
-        given = {name: np.asarray(array, order="C") for name, array in self.given.items()}
+        given: dict[str, Known] = {
+            name: array if isinstance(array, Stored) else np.asarray(array, order="C")
+            for name, array in self.given.items()
+        }
         return Function(parts.text, given, parts.origin, parts.gradient, parts.inner)
 
 
@@ -175,7 +178,7 @@ class _Writer:
         self.functions = _Functions()
         self.inputs: list[str] = []
         self.lines: list[str] = []
-        self.arrays: dict[str, Array] = {}
+        self.arrays: dict[str, Known] = {}
         self.names: dict[int, tuple[str, ...]] = {}
         self._calls: dict[str, tuple[str, ...]] = {}
         self._given: dict[int, tuple[str, ...]] = {}

@@ -30,7 +30,7 @@ from tilec.program.frontend import Frontend
 from tilec.program.products import Products, choose_products
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
-from tilec.rewrite.constants import Split, add_once, split_constants
+from tilec.rewrite.constants import Split, add_once, portions, split_constants
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.rewrite.layout import ChannelsLast
@@ -137,21 +137,21 @@ class Built:
     Attributes:
         program: The tensor program, sizes bound.
         main: What runs at each call.
-        once: What computes the constants of ``main``, if anything has to.
+        once: What computes the constants of ``main``, some by each.
         constants: Names of those inputs of ``main`` that callers do not pass.
         said: What the store of tunings said of each kernel.
     """
 
     program: Program
     main: Part
-    once: Part | None
+    once: tuple[Part, ...]
     constants: tuple[str, ...]
     said: Said = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The parts in the order in which they run."""
-        return (self.main,) if self.once is None else (self.once, self.main)
+        return (*self.once, self.main)
 
 
 def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
@@ -288,10 +288,11 @@ def _kernels(program: Program, recipe: Recipe, hook: Hook) -> Built:
         once = add_once(split, given, prepared.packs)
         constants = (*split.constants, *(pack.name for pack in prepared.packs))
     main, constants = _read_alone(main, constants)
+    parts = () if once is None else portions(once, constants)
     return Built(
         program=program,
         main=main,
-        once=None if once is None else lower_kernels(once, recipe, hook),
+        once=tuple(lower_kernels(each, recipe, hook) for each in parts),
         constants=constants,
     )
 
@@ -359,8 +360,8 @@ def _packed_ahead(split: Split, recipe: Recipe, methods: Methods) -> Prepared | 
 def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Compiled:
     """The code of a backend."""
     main = code_of(built.main, built.constants, recipe.options, backend, hook)
-    once = None if built.once is None else code_of(built.once, (), recipe.options, backend, hook)
-    return Compiled(main, once, built.said)
+    once = [code_of(each, (), recipe.options, backend, hook) for each in built.once]
+    return Compiled(main, tuple(once), built.said)
 
 
 def code_of(

@@ -27,9 +27,10 @@ from tilec.records import dataclass
 from tilec.runtime.arrays import Array, numpy_dtype
 from tilec.runtime.backend import find_backend
 from tilec.runtime.container import Contents, Manifest, field, pack, unpack
+from tilec.runtime.stored import Known, elements
 from tilec.version import __version__
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _BOUND: Final = "bound/"
 
 
@@ -39,7 +40,7 @@ class Ingredients:
 
     text: Frontend
     recipe: Recipe
-    bound: Mapping[str, Array]
+    bound: Mapping[str, Known]
     engine: Engine
 
 
@@ -67,8 +68,8 @@ def write(path: Path, given: Ingredients) -> None:
         code, binaries = compiled_to_entry(given.engine.code)
         manifest |= {"key": recipe.key(find_backend(recipe.options.target)), **code}
         blobs |= binaries
-    for name, array in given.bound.items():
-        blobs[_BOUND + name] = array.tobytes()
+    for name, known in given.bound.items():
+        blobs[_BOUND + name] = elements(known).tobytes()
     write_whole(path, pack(manifest, blobs))
 
 

@@ -23,8 +23,9 @@ from tilec.program.graph import Given, Placeholder, Value
 from tilec.program.operators import Cut, cut, elementwise, product
 from tilec.runtime.arrays import Array, take
 from tilec.runtime.spec import Number, Spec
+from tilec.runtime.stored import Stored, elements
 
-Operand: TypeAlias = "Tensor | ArrayLike"
+Operand: TypeAlias = "Tensor | ArrayLike | Stored"
 """What an operation takes: a tensor, an array, or a number."""
 
 
@@ -82,7 +83,7 @@ class Tensor:
         evaluate(self)
         source = self._value.source
         assert isinstance(source, Given)
-        return source.array
+        return elements(source.array)
 
     def item(self) -> bool | int | float:
         """The only element, as a Python number."""
@@ -219,6 +220,8 @@ def tensor(value: Operand, *, name: str = "") -> Tensor:
     """
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, Stored):
+        return Tensor(Value(Given(name, value)))
     listed = np.asarray(cast("ArrayLike", value)) if isinstance(value, list | tuple) else value
     return Tensor(Value(Given(name, take(name or "value", listed, None))))
 

@@ -208,11 +208,11 @@ class Trial:
 
     def _inputs(self, built: Built, module: Module) -> list[Array]:
         """Made-up numbers; panels are made of made-up constants."""
-        once = built.once
         names = {buffer.name for buffer in module.inputs}
         computed: dict[str, Array] = {}
-        if once is not None and names & {output.name for output in once.program.outputs}:
-            computed = self._once(once)
+        for part in built.once:
+            if names & {output.name for output in part.program.outputs}:
+                computed.update(self._once(part))
         return [
             computed[buffer.name] if buffer.name in computed else self._array(buffer)
             for buffer in module.inputs

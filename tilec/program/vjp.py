@@ -48,8 +48,7 @@ class Pullback:
     @public
     def peak_bytes(self, *cotangents: object) -> int:
         """Memory that the backward call takes: its arguments, its results and its workspace."""
-        memory = self.backward.compile(*self.values, *cotangents).memory
-        return memory.inputs + memory.outputs + memory.workspace + memory.constants
+        return self.backward.compile(*self.values, *cotangents).memory.peak
 
     def __str__(self) -> str:
         lines = [f"{'intermediate':<16}{'bytes':>14}{'FLOPs':>16}  decision"]

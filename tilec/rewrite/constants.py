@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from math import prod
+from typing import Final
 
 from tilec.records import dataclass
-from tilec.tensor.ir import Input, Node, Output, Program, operands
+from tilec.tensor.ir import Input, Node, Output, Program, TensorType, operands
+from tilec.tensor.size import concrete
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +102,75 @@ def add_once(split: Split, bound: tuple[Input, ...], nodes: tuple[Node, ...]) ->
         nodes=(*earlier, *nodes),
         outputs=(*outputs, *(Output(node.name, node.name) for node in nodes)),
     )
+
+
+_PORTIONS: Final = 8
+"""Into how many portions constants are divided: what they are made of is in memory an eighth at
+a time, or the largest alone."""
+
+
+def portions(once: Program, wanted: Sequence[str]) -> tuple[Program, ...]:
+    """What is computed once, in programs that have nothing in common and run one by one.
+
+    ``wanted`` are the constants that somebody reads. So the arrays that they are made of need not
+    be in memory all at the same time. Values that are made alike come together, since kernels are
+    shared within a program.
+    """
+    once = replace(once, outputs=tuple(each for each in once.outputs if each.name in wanted))
+    sources = _sources(once)
+    types = once.types()
+    groups = sorted(_connected(once, sources), key=lambda names: repr([types[n] for n in names]))
+    sizes = [sum(_bytes(types[n]) for n in _inputs_of(names, sources)) for names in groups]
+    limit = sum(sizes) // _PORTIONS
+    found: list[list[str]] = []
+    filled = 0
+    for names, size in zip(groups, sizes, strict=True):
+        if found and filled + size <= limit:
+            found[-1] += names
+            filled += size
+        else:
+            found.append([*names])
+            filled = size
+    return tuple(_portion(once, at, frozenset(names)) for at, names in enumerate(found))
+
+
+def _sources(once: Program) -> dict[str, frozenset[str]]:
+    """The inputs on which each value depends."""
+    found = {value.name: frozenset([value.name]) for value in once.inputs}
+    for node in once.nodes:
+        found[node.name] = frozenset[str]().union(*(found[name] for name in operands(node)))
+    return found
+
+
+def _inputs_of(names: Iterable[str], sources: Mapping[str, frozenset[str]]) -> list[str]:
+    return sorted(frozenset[str]().union(*(sources[name] for name in names)))
+
+
+def _connected(once: Program, sources: Mapping[str, frozenset[str]]) -> list[list[str]]:
+    """The outputs in groups that share no input."""
+    owner: dict[str, int] = {}
+    groups: dict[int, list[str]] = {}
+    for at, output in enumerate(once.outputs):
+        met = sorted({owner[name] for name in sources[output.value] if name in owner})
+        joined = [output.value]
+        for each in met:
+            joined = groups.pop(each) + joined
+        groups[at] = joined
+        owner.update((name, at) for one in joined for name in sources[one])
+    return [*groups.values()]
+
+
+def _portion(once: Program, at: int, names: frozenset[str]) -> Program:
+    outputs = tuple(output for output in once.outputs if output.value in names)
+    nodes = _needed(once, tuple(output.value for output in outputs))
+    read = {name for node in nodes for name in operands(node)}
+    return Program(
+        name=f"{once.name}_{at}" if at else once.name,
+        inputs=tuple(value for value in once.inputs if value.name in read),
+        nodes=nodes,
+        outputs=outputs,
+    )
+
+
+def _bytes(kind: TensorType) -> int:
+    return prod(concrete(kind.shape)) * kind.dtype.bytes
