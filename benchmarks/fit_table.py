@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import mpmath
-from remez import Fit, Function, Real
+from remez import Fit, Function, Real, rounded
 
 mp: Any = mpmath.mp
 
@@ -13,8 +13,10 @@ HALF_LN2: Final = mp.log(2) / 2 * mp.mpf("1.0005")
 ROOT: Final = mp.sqrt(2)
 QUARTER_PI: Final = mp.pi / 4 * mp.mpf("1.0005")
 
-# The same number stands in math/error.py.
-ERF_SPLIT: Final = mp.mpf("0.875")
+# These numbers stand in math/error.py, too.
+ERF_MIDDLE: Final = mp.mpf("0.5")
+ERF_SPLIT: Final = {32: mp.mpf(1.0628918409347534), 64: mp.mpf(1.0625000000000588)}
+ERF_ONE: Final = {32: mp.mpf("3.925"), 64: mp.mpf("5.95")}
 
 
 def _exp(r: Real) -> Real:
@@ -73,20 +75,34 @@ def _atanh_tail_weight(z: Real) -> Real:
     return z * z * mp.sqrt(z) / mp.atanh(mp.sqrt(z))
 
 
-def _erf(z: Real) -> Real:
-    return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
+def _erf(v: Real) -> Real:
+    x = mp.sqrt(v + ERF_MIDDLE)
+    return mp.erf(x) / x - 1
 
 
-def _erf_weight(z: Real) -> Real:
-    return 1 / (1 + _erf(z))
+def _erf_weight(v: Real) -> Real:
+    return 1 / (1 + _erf(v))
 
 
-def _erf_tail(u: Real) -> Real:
-    return -mp.log(mp.erfc(u + ERF_SPLIT))
+def _erf_tail(bits: int) -> Fit:
+    """With ``r (r + slope) = sqrt(erfc(x)) - start``, p is that of ``r = u p(u)``."""
+    split = ERF_SPLIT[bits]
+    start = rounded(mp.sqrt(mp.erfc(split)), bits)
+    slope = rounded(2 * mp.sqrt(start), bits)
 
+    def root(u: Real) -> Real:
+        return mp.sqrt(mp.erfc(u + split))
 
-def _erf_tail_weight(u: Real) -> Real:
-    return mp.erfc(u + ERF_SPLIT) / mp.erf(u + ERF_SPLIT)
+    def rise(u: Real) -> Real:
+        return mp.sqrt(root(u) - start + slope**2 / 4) - slope / 2
+
+    def weight(u: Real) -> Real:
+        return 2 * root(u) * (2 * rise(u) + slope) * u / mp.erf(u + split)
+
+    meaning = "erf(x) = 1 - (s + r (r + t))^2 with r = u p(u)"
+    high, count = ERF_ONE[bits] - split, {32: 8, 64: 20}[bits]
+    name = f"ERF_TAIL_F{bits}"
+    return Fit(name, meaning, lambda u: rise(u) / u, weight, mp.mpf(0), high, count, bits)
 
 
 def _both(
@@ -182,25 +198,14 @@ FITS: Final = (
     ),
     *_both(
         "ERF",
-        "erf(x) = x + x p(x^2)",
+        "erf(x) = x + x p(x^2 - 1/2)",
         _erf,
         _erf_weight,
-        0,
-        ERF_SPLIT**2,
+        -ERF_MIDDLE,
+        ERF_SPLIT[32] ** 2 - ERF_MIDDLE,
         7,
-        12,
+        14,
     ),
-    *(
-        Fit(
-            f"ERF_TAIL_F{bits}",
-            "-log(1 - erf(x)) = p(x - 0.875)",
-            _erf_tail,
-            _erf_tail_weight,
-            ERF_SPLIT - ERF_SPLIT,
-            high - ERF_SPLIT,
-            count,
-            bits,
-        )
-        for bits, high, count in ((32, mp.mpf(4), 9), (64, mp.mpf(6), 18))
-    ),
+    _erf_tail(32),
+    _erf_tail(64),
 )

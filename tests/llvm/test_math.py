@@ -57,8 +57,8 @@ def numbers(dtype: str) -> Array:
     facts = np.finfo(kind)
     random = np.random.default_rng(3)
     bits = random.integers(0, 1 << facts.bits, 30_000, dtype=f"u{facts.bits // 8}")
-    breaks = [0.25, 0.3466, 0.5, 0.875, 1.0, 1.0397, math.sqrt(0.5), math.sqrt(2), math.pi / 2]
-    breaks += [2.0, math.pi, 4.0, 6.0, 9.01, 16.6, 22.2, 88.03, 88.72, 103.97, 709.78, 745.13]
+    breaks = [0.25, 0.3466, 0.5, 1.0, 1.0397, 1.0627, math.sqrt(0.5), math.sqrt(2), math.pi / 2]
+    breaks += [2.0, math.pi, 3.925, 5.95, 9.01, 16.6, 22.2, 88.03, 88.72, 103.97, 709.78, 745.13]
     near = [b * (1 + random.uniform(-1e-3, 1e-3, 500)) for b in breaks]
     usual = [random.uniform(-span, span, 4000) for span in (1.0, 10.0, 100.0)]
     special = [0.0, 1.0, INF, float(facts.max), float(facts.tiny), float(facts.smallest_subnormal)]

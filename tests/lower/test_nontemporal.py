@@ -55,28 +55,49 @@ def test_register_tiles_keep_their_stores() -> None:
     assert not marked(kernels(text, A=(64, 64), B=(64, 64))[0])
 
 
-def asked(kernel: Kernel) -> list[str]:
-    return [
-        line.split("to write ")[1]
-        for line in print_kernel(kernel).splitlines()
-        if "prefetch to write" in line
-    ]
+def asked(kernel: Kernel, how: str = "prefetch to write ") -> list[str]:
+    lines = [line.strip() for line in print_kernel(kernel).splitlines()]
+    return [line.removeprefix(how) for line in lines if line.startswith(how)]
+
+
+def asked_to_read(kernel: Kernel) -> list[str]:
+    return [each for each in asked(kernel, "prefetch ") if not each.startswith("to write")]
 
 
 def test_few_cores_ask_for_the_lines_ahead() -> None:
     (kernel,) = kernels("function (A[N]) -> (B) { B = A * 2; }", ASKING, A=(100_000,))
-    # A store of 64 lanes is four lines; a loop that goes on asks half a kilobyte ahead.
-    assert asked(kernel)[:4] == [f"B[i0 + {at}]" for at in (128, 144, 160, 176)]
+    # A store of 64 lanes is four lines; a loop that goes on asks two kilobytes ahead.
+    assert asked(kernel)[:4] == [f"B[i0 + {at}]" for at in (512, 528, 544, 560)]
+    # What it reads comes from the next page.
+    assert asked_to_read(kernel)[:4] == [f"A[i0 + {at}]" for at in (1024, 1040, 1056, 1072)]
     assert not marked(kernel)
     stores = [s for s in statements(kernel.body) if isinstance(s, Store) and s.mask is None]
-    asks = [s for s in statements(kernel.body) if isinstance(s, Prefetch)]
+    asks = [s for s in statements(kernel.body) if isinstance(s, Prefetch) and s.to_write]
     assert len(asks) == sum(s.value.type.lanes // 16 for s in stores)
+
+
+def test_what_the_caches_hold_is_not_asked_for() -> None:
+    text = "function (A[M, N], B[N]) -> (C) { C = A + B; }"
+    (kernel,) = kernels(text, ASKING, A=(100, 1024), B=(1024,))
+    assert asked_to_read(kernel)[:1] == ["A[i0 * 1024 + i1 + 1024]"]
+    assert not any(each.startswith("B[") for each in asked_to_read(kernel))
+
+
+def test_rows_that_were_asked_for_are_not_asked_for_again() -> None:
+    text = """function (X[M, N]) -> (Y) {
+      R[i, 0 : M, 1] = >(X[i, j]); E = exp(X - R); S[i, 0 : M, 1] = +(E[i, j]); Y = E / S + X; }"""
+    (kernel,) = kernels(text, replace(ASKING, l2_bytes=1 << 16), X=(400, 256))
+    assert {each.split("[")[0] for each in asked(kernel)} == {"Y"}
+    (first, *_) = asks = asked_to_read(kernel)
+    assert first == "X[i * 256 + j + 256]"
+    assert len(asks) == len(set(asks))
 
 
 def test_short_rows_ask_for_the_next_row() -> None:
     text = "function (A[L, M, N]) -> (B) { B[j, i, k : M, L, N] = =(A[i, j, k]); }"
     (kernel,) = kernels(text, ASKING, A=(20, 30, 128))
     assert asked(kernel)[0] == "B[i * 128 + j * 2560 + k + 128]"
+    assert asked_to_read(kernel)[0] == "A[i * 3840 + j * 128 + k + 3840]"
     assert not marked(kernel)
 
 

@@ -5,10 +5,12 @@ is larger than the last cache, the line would be gone before anything reads it, 
 that write whole lines to memory save the reading. A core has few such lines under way at a time,
 though, fewer than its prefetchers keep under way in the second-level cache. Where the cores are too
 few to use all that memory gives, stores that go on from line to line are the faster way: each asks,
-some lines ahead, for the line that will be written, and the prefetchers follow.
+some lines ahead, for the line that will be written, and the prefetchers follow. There what is
+computed is asked for as well, a page ahead: prefetchers stop at the end of a page, and a core that
+is busy with the elements of one line does not see the next ones coming.
 
-Assumes a vectorised kernel that stores each element once. Guarantees that only arguments are
-touched that the kernel does not read, and only unmasked stores of whole cache lines.
+Assumes a vectorised kernel that stores each element once. Guarantees that only arguments are stored
+that the kernel does not read, and only by unmasked stores of whole cache lines.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tilec.kernel import build
-from tilec.kernel.ir import Buffer, Const, For, If, Kernel, Load, Prefetch, Stmt, Store
-from tilec.kernel.walk import expressions
+from tilec.kernel.ir import Buffer, Const, For, If, Kernel, Load, Prefetch, Stmt, Store, VType
+from tilec.kernel.walk import expressions, statements
 from tilec.lower.walk import linear_step
 from tilec.records import dataclass
 from tilec.target.core import Core
 
-AHEAD_BYTES = 512
+AHEAD_BYTES = 2048
 """Between a store and the line that it asks for: what memory delivers while it takes to answer."""
+
+PAGE_BYTES = 4096
+"""Between a load and the line that it asks for: the prefetchers bring the rest of the page."""
 
 RUN_BYTES = 4096
 """Up to this, a run asks for the next one, whose beginning would be late otherwise."""
@@ -34,12 +39,21 @@ _TRAFFIC = 1.5
 
 
 @dataclass(frozen=True, slots=True)
+class Arrays:
+    """Arguments that are only written, and those whose lines are asked for before loads."""
+
+    written: set[str]
+    read: set[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Nontemporal:
     """The pass.
 
     Attributes:
         cache_bytes: Size of the last cache.
         line_bytes: Size of a cache line.
+        held_bytes: Size of the second-level cache: what fits into it is not asked for again.
         asks: Whether stores that go on from line to line ask for lines ahead.
     """
 
@@ -47,13 +61,14 @@ class Nontemporal:
 
     cache_bytes: int
     line_bytes: int
+    held_bytes: int
     asks: bool = False
 
     @staticmethod
     def of(core: Core) -> Nontemporal:
         """What suits a processor."""
         asks = core.threads * core.core_gigabytes * _TRAFFIC <= core.memory_gigabytes
-        return Nontemporal(core.last_cache_bytes, core.line_bytes, asks)
+        return Nontemporal(core.last_cache_bytes, core.line_bytes, core.l2_bytes, asks)
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Change the stores of a kernel."""
@@ -61,26 +76,34 @@ class Nontemporal:
             return kernel
         read = {e.buffer for e in expressions(kernel.body) if isinstance(e, Load)}
         written = {b.name for b in kernel.params if b.writable and b.name not in read}
-        return replace(kernel, body=self._block(kernel.body, written, ())) if written else kernel
+        if not written:
+            return kernel
+        # Rows that several passes read have been asked for in an earlier one.
+        known = {s.buffer for s in statements(kernel.body) if isinstance(s, Prefetch)}
+        read = {b.name for b in kernel.params if _bytes(b) > self.held_bytes} - known - written
+        return replace(kernel, body=self._block(kernel.body, Arrays(written, read), ()))
 
     def _block(
-        self, body: tuple[Stmt, ...], written: set[str], loops: tuple[For, ...]
+        self, body: tuple[Stmt, ...], arrays: Arrays, loops: tuple[For, ...]
     ) -> tuple[Stmt, ...]:
-        return tuple(made for stmt in body for made in self._statement(stmt, written, loops))
+        return tuple(made for stmt in body for made in self._statement(stmt, arrays, loops))
 
-    def _statement(self, stmt: Stmt, written: set[str], loops: tuple[For, ...]) -> tuple[Stmt, ...]:
+    def _statement(self, stmt: Stmt, arrays: Arrays, loops: tuple[For, ...]) -> tuple[Stmt, ...]:
         match stmt:
             case For():
-                return (replace(stmt, body=self._block(stmt.body, written, (*loops, stmt))),)
+                return (replace(stmt, body=self._block(stmt.body, arrays, (*loops, stmt))),)
             case If():
-                then = self._block(stmt.then, written, loops)
-                otherwise = self._block(stmt.otherwise, written, loops)
+                then = self._block(stmt.then, arrays, loops)
+                otherwise = self._block(stmt.otherwise, arrays, loops)
                 return (replace(stmt, then=then, otherwise=otherwise),)
-            case Store() if stmt.buffer in written and self._is_whole(stmt):
-                distance = _ahead(stmt, loops) if self.asks else None
-                if distance is None:
+            case Store() if stmt.buffer in arrays.written and self._is_whole(stmt):
+                asked = self._asked(stmt, loops, AHEAD_BYTES) if self.asks else ()
+                if not asked:
                     return (replace(stmt, nontemporal=True),)
-                return (*self._asked(stmt, distance), stmt)
+                loads = [e for e in expressions((stmt,)) if isinstance(e, Load)]
+                for load in dict.fromkeys(e for e in loads if e.buffer in arrays.read):
+                    asked += self._asked(load, loops, PAGE_BYTES)
+                return (*asked, stmt)
             case _:
                 return (stmt,)
 
@@ -89,33 +112,41 @@ class Nontemporal:
         lines = kind.lanes > 1 and kind.lanes * kind.dtype.bytes % self.line_bytes == 0
         return lines and stmt.mask is None and stmt.stride == 1 and stmt.index.type.lanes == 1
 
-    def _asked(self, stmt: Store, distance: int) -> list[Stmt]:
-        kind = stmt.value.type
+    def _asked(
+        self, access: Load | Store, loops: tuple[For, ...], ahead_bytes: int
+    ) -> tuple[Prefetch, ...]:
+        """Asks for the lines of an access that comes later; nothing where lines do not follow."""
+        kind = access.type if isinstance(access, Load) else access.value.type
+        distance = _ahead(access, kind, loops, ahead_bytes)
+        if distance is None:
+            return ()
         lines = range(distance, distance + kind.lanes, self.line_bytes // kind.dtype.bytes)
-        return [
-            Prefetch(stmt.buffer, build.add(stmt.index, build.const(at)), to_write=True)
+        to_write = isinstance(access, Store)
+        return tuple(
+            Prefetch(access.buffer, build.add(access.index, build.const(at)), to_write)
             for at in lines
-        ]
+        )
 
 
-def _ahead(stmt: Store, loops: tuple[For, ...]) -> int | None:
-    """Elements from a store to the one to ask for; None where it does not go on line by line."""
-    kind = stmt.value.type
-    if not loops or _moves(stmt, loops[-1]) != kind.lanes:
+def _ahead(
+    access: Load | Store, kind: VType, loops: tuple[For, ...], ahead_bytes: int
+) -> int | None:
+    """Elements from an access to the one to ask for; None where it does not go on line by line."""
+    if not loops or access.stride != 1 or _moves(access, loops[-1]) != kind.lanes:
         return None
     start, stop = loops[-1].start, loops[-1].stop
     if isinstance(start, Const) and isinstance(stop, Const):
         run = int(stop.value) - int(start.value)
-        moves = (_moves(stmt, loop) for loop in reversed(loops[:-1]))
+        moves = (_moves(access, loop) for loop in reversed(loops[:-1]))
         following = next((move for move in moves if move), None)
         if run * kind.dtype.bytes <= RUN_BYTES and following is not None:
             return following
-    return AHEAD_BYTES // kind.dtype.bytes
+    return ahead_bytes // kind.dtype.bytes
 
 
-def _moves(stmt: Store, loop: For) -> int:
-    """Elements by which a store moves from one iteration to the next; 0 where that varies."""
-    return (linear_step(stmt.index, loop.var) or 0) * loop.step
+def _moves(access: Load | Store, loop: For) -> int:
+    """Elements by which an access moves from one iteration to the next; 0 where that varies."""
+    return (linear_step(access.index, loop.var) or 0) * loop.step
 
 
 def _bytes(buffer: Buffer) -> int:

@@ -23,12 +23,11 @@ HORNER_LIMIT: Final = 5
 
 _REGISTER_BITS: Final = 512
 
-INLINE_LIMIT: Final = 24
-"""Functions of at most this many operations are always inlined.
+INLINE_LIMIT: Final = 36
+"""Functions of at most this many operations are always inlined: those that a loop of its own calls
+without end, whose constants then stay in registers, and what lives across the call.
 
-Of longer ones LLVM inlines those that are called once, which saves a tenth of the time: constants
-stay in registers across iterations. What is called from many places, as in unrolled loops, stays
-one copy, which saves time to compile; a call costs little beside the body.
+Of longer ones there is one copy, which saves time to compile; a call costs little beside the body.
 """
 
 PURE: Final = "nounwind willreturn memory(none)"

@@ -6,48 +6,39 @@ from typing import Final
 
 from tilec_llvm.math import coefficients as fitted
 from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
-from tilec_llvm.math.exponential import Reduced, exp_of_rest
-from tilec_llvm.math.formats import format_of
 
 _SMALL: Final = {32: fitted.ERF_F32, 64: fitted.ERF_F64}
 _TAIL: Final = {32: fitted.ERF_TAIL_F32, 64: fitted.ERF_TAIL_F64}
 
-# The formula changes at _SPLIT, which also stands in benchmarks/fit_table.py. The second polynomial
-# is one in |x| - _SPLIT: exact where the exponential is largest. From _ONE on the result is 1.
-_SPLIT: Final = 0.875
-_ONE: Final = {32: 4.0, 64: 6.0}
-# ln(2) cut to 14 fractional bits, and the rest. Its small multiples are exact.
-_LN2_HIGH: Final = 11356 / 16384
-_LN2_LOW: Final = 3.194618494530942e-05
+# These numbers stand in benchmarks/fit_table.py, too. The formula changes at _SPLIT, a number near
+# 17/16 whose sqrt(erfc) is _START, to a thousandth of the last place. From _ONE on the result is 1.
+_MIDDLE: Final = 0.5
+_SPLIT: Final = {32: 1.0628918409347534, 64: 1.0625000000000588}
+_START: Final = {32: 0.36441570520401, 64: 0.3646117531910152}
+_ONE: Final = {32: 3.925, 64: 5.95}
 
 
 def erf(x: Value) -> Value:
     """The error function.
 
-    Near 0 an odd polynomial. Further out ``1 - exp(-g(|x|))`` with a polynomial for
-    ``g = -log(1 - erf)``: there the exponential is below 1/4, so that its errors count little.
+    Near 0 an odd polynomial, in ``x**2 - 1/2`` so that the sums that count most are of small
+    numbers. Further out ``1 - q**4`` with a polynomial q: the fourth root of erfc is nearly
+    straight, and needs half as many coefficients as erfc itself.
     """
-    form = format_of(x)
-    size = clamp(magnitude(x), None, _ONE[form.bits])
-    square = size * size
-    small = fma(size, polynomial(square, _SMALL[form.bits]), size)
-    parts = _exp_of_tail(size - _SPLIT)
-    large = fma(-parts.value(), parts.second, 1.0)
-    return with_sign(select(size < _SPLIT, small, large), x)
+    bits = x.type.bits
+    size = clamp(magnitude(x), None, _ONE[bits])
+    near = polynomial(fma(size, size, -_MIDDLE), _SMALL[bits])
+    small = fma(size, near, size)
+    root = _root_of_rest(size - _SPLIT[bits])
+    large = fma(-root, root, 1.0)
+    return with_sign(select(size < _SPLIT[bits], small, large), x)
 
 
-def _exp_of_tail(u: Value) -> Reduced:
-    """The parts of ``exp(-g)``.
+def _root_of_rest(u: Value) -> Value:
+    """The root of erfc, the square of ``start**(1/2) + r`` with ``r = u p(u)``.
 
-    With ``g = first + u p(u)`` the reduction is ``(-first - n ln2) - u p(u)``. The upper parts of
-    the difference are cut so that it is exact, and g itself is never rounded.
+    Multiplied out, it is rounded once where it is largest; q itself would lose half a bit.
     """
-    form = format_of(u)
-    first, *others = _TAIL[form.bits]
-    first_high = round(first * 2**14) / 2**14
-    slope = polynomial(u, tuple(others))
-    shifter = form.shifter + 2 * form.bias
-    shifted = fma(fma(u, slope, first), -form.log2_e, shifter)
-    n = shifted - shifter
-    r = fma(-u, slope, fma(n, -_LN2_HIGH, -first_high))
-    return exp_of_rest(shifted, r, fma(n, -_LN2_LOW, first_high - first))
+    bits = u.type.bits
+    r = u * polynomial(u, _TAIL[bits])
+    return fma(r, r + 2 * _START[bits] ** 0.5, _START[bits])
