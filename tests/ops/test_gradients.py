@@ -23,6 +23,8 @@ CASES: dict[str, Callable[[tilec.Tensor], tilec.Tensor]] = {
     "margins": lambda x: ops.pad(x, ((1, 1), (2, 0)), "reflect") * 2,
     "joined and turned": lambda x: ops.roll(ops.concatenate([x, ops.flip(x)], 1), 1, 0) * 3,
     "gathered": lambda x: ops.take(x, ROWS, 0) * ops.take_along_axis(x, ROWS[:, :1].T[:, :1], 1),
+    "inverse erf": lambda x: ops.erfinv(ops.tanh(x)) * x,
+    "windows": lambda x: ops.unfold_windows(ops.reshape(x, (1, 1, 3, 4)), (2, 3)) ** 2,
     "resized": lambda x: ops.resize(x, (6, 3)) ** 2,
 }
 

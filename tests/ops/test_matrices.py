@@ -84,6 +84,16 @@ def test_random_numbers() -> None:
     assert abs(chances.numpy().mean() - 0.25) < 0.05
 
 
+def test_random_bits_are_a_cipher_of_positions() -> None:
+    # The first words are those that the authors of Threefry-2x32 publish for a key of zeros.
+    first, second = ops.random_bits(np.zeros(2, np.uint32), (2, 3))
+    other, _ = ops.random_bits(np.array([0, 1], np.uint32), (2, 3))
+    tilec.evaluate(first, second, other)
+    assert (first.numpy()[0, 0], second.numpy()[0, 0]) == (0x6B200159, 0x99BA4EFE)
+    assert first.shape == (2, 3)
+    assert len({*first.numpy().flat, *other.numpy().flat}) == 12
+
+
 def test_faults_are_told() -> None:
     with pytest.raises(ShapeError, match="has no diagonal 4"):
         ops.diagonal(A, 4, (1, 2))

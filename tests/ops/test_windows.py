@@ -98,6 +98,11 @@ def test_convolutions(rank: int) -> None:
     flat = apart.reshape(6, 1, *[3] * rank)
     cases["same"] = ops.conv(x, w, padding="same_upper"), _conv(x, w, 1, 1, 1, 1)
     cases["valid"] = ops.conv(x, w), _conv(x, w, 1, 0, 1, 1)
+    inner = np.moveaxis(apart, (0, 1), (-2, -1))
+    cases["depthwise io"] = (
+        ops.depthwise_conv(y, inner, padding=1, filters="io"),
+        _conv(y, flat, 1, 1, 1, 3),
+    )
     cases["depthwise"] = ops.depthwise_conv(y, apart, padding=1), _conv(y, flat, 1, 1, 1, 3)
     mixed = numbers(5, 6, *[1] * rank)
     between = _conv(y, flat, 1, 0, 1, 3)
@@ -259,3 +264,19 @@ def test_faults_name_the_operation() -> None:
         ops.max_pool(x, (2, 2, 2))
     with pytest.raises(ShapeError, match="reaches over 9 elements"):
         ops.max_pool(x, 9)
+
+
+def test_windows_as_columns_are_undone_by_folding() -> None:
+    x = np.arange(1.0, 41).reshape(1, 2, 4, 5)
+    sizes: Any = {"strides": (1, 2), "dilations": (2, 1), "padding": ((1, 0), (0, 0))}
+    columns = ops.unfold_windows(x, (2, 3), **sizes)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))
+    wanted = [
+        [padded[0, c, p + 2 * i, 2 * q + j] for p in range(3) for q in range(2)]
+        for c in range(2)
+        for i in range(2)
+        for j in range(3)
+    ]
+    ones = ops.fold_windows(np.ones((1, 12, 6)), (4, 5), (2, 3), **sizes)
+    counts = ops.fold_windows(columns, (4, 5), (2, 3), **sizes)
+    agree({"columns": (columns, [wanted]), "folded": (counts, x * ones.numpy())})

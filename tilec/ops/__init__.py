@@ -62,6 +62,7 @@ from tilec.ops.elementary import (
     cosh,
     deg2rad,
     erf,
+    erfinv,
     exp,
     exp2,
     expm1,
@@ -213,6 +214,7 @@ from tilec.ops.pooling import (
 from tilec.ops.random import (
     bernoulli,
     normal,
+    random_bits,
     random_state,
     uniform,
 )
@@ -243,7 +245,7 @@ from tilec.ops.resizing import (
     Sampling,
     resize,
 )
-from tilec.ops.sampling import fold_windows, grid_sample
+from tilec.ops.sampling import fold_windows, grid_sample, unfold_windows
 from tilec.ops.scans import (
     cummax,
     cummin,
@@ -349,6 +351,7 @@ __all__ = [
     "elu",
     "equal",
     "erf",
+    "erfinv",
     "exp",
     "exp2",
     "expand_dims",
@@ -450,6 +453,7 @@ __all__ = [
     "prelu",
     "prod",
     "rad2deg",
+    "random_bits",
     "random_state",
     "reciprocal",
     "relu",
@@ -518,6 +522,7 @@ __all__ = [
     "triu",
     "trunc",
     "truncated_divide",
+    "unfold_windows",
     "uniform",
     "var",
     "variance_scaling",

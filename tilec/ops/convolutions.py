@@ -92,27 +92,31 @@ def depthwise_conv(
     padding: Padding = "valid",
     dilations: int | Sequence[int] = 1,
     layout: Layout = "channels_first",
+    filters: Filter = "oi",
 ) -> Tensor:
     """A filter, or several, for each channel by itself.
 
     ``w`` is channels x multiplier x spatial axes, and output ``c * multiplier + m`` is made of
-    channel ``c``. The other parameters are those of ``conv``.
+    channel ``c``; with ``filters="io"`` the spatial axes come first. The other parameters are those
+    of ``conv``.
 
     Raises:
         UserError: something does not fit.
     """
     x, w = tensor(x), tensor(w)
     channels = channel_axis("depthwise_conv", x.ndim, layout)
-    if w.ndim != x.ndim or w.shape[0] != x.shape[channels]:
+    _check_filters("depthwise_conv", filters)
+    order = w.shape if filters == "oi" else (*w.shape[-2:], *w.shape[:-2])
+    if w.ndim != x.ndim or order[0] != x.shape[channels]:
         raise ShapeError(
             f"depthwise_conv: x has the shape {list(x.shape)} and w {list(w.shape)}",
-            help="w is channels x multiplier x spatial axes",
+            help="w is channels x multiplier x spatial axes, or spatial axes first",
         )
-    outputs = w.shape[0] * w.shape[1]
+    outputs = order[0] * order[1]
     windows = sliding(
-        "depthwise_conv", spatial(x.shape, channels), w.shape[2:], strides, dilations, padding
+        "depthwise_conv", spatial(x.shape, channels), order[2:], strides, dilations, padding
     )
-    called = _depthwise(len(windows), channels, bias is not None)
+    called = _depthwise(len(windows), channels, filters, bias is not None)
     operands: list[Operand] = [x, w]
     if bias is not None:
         operands.append(_bias("depthwise_conv", bias, outputs))
@@ -132,19 +136,27 @@ def separable_conv(
     padding: Padding = "valid",
     dilations: int | Sequence[int] = 1,
     layout: Layout = "channels_first",
+    filters: Filter = "oi",
 ) -> Tensor:
     """``conv(depthwise_conv(x, depthwise, ...), pointwise, bias)``.
 
     ``depthwise`` is what ``depthwise_conv`` takes, ``pointwise`` is outputs x (channels *
-    multiplier) x 1 x ... The other parameters are those of ``conv``, for the first of both.
+    multiplier) x 1 x ... The other parameters are those of ``conv``, for the first of both;
+    ``filters`` is the order of both filters.
 
     Raises:
         UserError: something does not fit.
     """
     between = depthwise_conv(
-        x, depthwise, strides=strides, padding=padding, dilations=dilations, layout=layout
+        x,
+        depthwise,
+        strides=strides,
+        padding=padding,
+        dilations=dilations,
+        layout=layout,
+        filters=filters,
     )
-    return conv(between, pointwise, bias, layout=layout)
+    return conv(between, pointwise, bias, layout=layout, filters=filters)
 
 
 @public
@@ -223,10 +235,14 @@ def conv_transpose(
     return single(called, *operands)
 
 
-def _filter(op: str, w: Tensor, rank: int, filters: str) -> tuple[int, int, tuple[int, ...]]:
-    """Outputs, inputs and window of a filter."""
+def _check_filters(op: str, filters: str) -> None:
     if filters not in ("oi", "io"):
         raise ArgumentError(f"{op}: there is no filter order {filters!r}", help="it is oi or io")
+
+
+def _filter(op: str, w: Tensor, rank: int, filters: str) -> tuple[int, int, tuple[int, ...]]:
+    """Outputs, inputs and window of a filter."""
+    _check_filters(op, filters)
     if w.ndim != rank:
         raise ShapeError(f"{op}: x has {rank} axes, but w has {w.ndim}")
     if filters == "oi":
@@ -245,6 +261,10 @@ def _bias(op: str, bias: Operand, outputs: int) -> Tensor:
 
 def _weights(filters: str, outer: str, inner: str, window: Sequence[str]) -> str:
     return listed([outer, inner, *window] if filters == "oi" else [*window, inner, outer])
+
+
+def _depthwise_weights(filters: str, channel: str, copy: str, window: Sequence[str]) -> str:
+    return listed([channel, copy, *window] if filters == "oi" else [*window, channel, copy])
 
 
 def _numbers(count: int) -> str:
@@ -293,17 +313,18 @@ def _convolution(count: int, channels: int, filters: str, kind: str, bias: bool)
     return _text(name, f"X[{x}], W[{w}]", count, more, body, added)
 
 
-def _depthwise(count: int, channels: int, bias: bool) -> Function:
+def _depthwise(count: int, channels: int, filters: str, bias: bool) -> Function:
     read = [f"S{at}*p{at} + D{at}*k{at} - P{at}" for at in range(count)]
     x = image(channels, "N", "C", numbered("X", count))
     body = (
         f"[{image(channels, 'n', 'M*c + m', numbered('p', count))} : "
         f"{image(channels, 'N', 'M*C', numbered('R', count))}] = "
-        f"+(X[{image(channels, 'n', 'c', read)}] * W[c, m, {listed(numbered('k', count))}])"
+        f"+(X[{image(channels, 'n', 'c', read)}] * "
+        f"W[{_depthwise_weights(filters, 'c', 'm', numbered('k', count))}])"
     )
-    w = listed(["C", "M", *numbered("K", count)])
+    w = _depthwise_weights(filters, "C", "M", numbered("K", count))
     added = _with_bias(count + 2, channels, "M*C") if bias else ""
-    name = f"convolution_depthwise_{count}_{channels}{'_bias' * bias}"
+    name = f"convolution_depthwise_{count}_{channels}_{filters}{'_bias' * bias}"
     return _text(name, f"X[{x}], W[{w}]", count, "", body, added)
 
 

@@ -6,6 +6,7 @@ import math
 from math import pi
 from typing import Final
 
+from tilec.dtypes import F64
 from tilec.ops.elementwise import builtin, cast, floating
 from tilec.ops.texts import constant, single, written
 from tilec.program.boundary import public
@@ -109,6 +110,20 @@ def hypot(a: Operand, b: Operand) -> Tensor:
 def erf(x: Operand) -> Tensor:
     """``scipy.special.erf``."""
     return single(builtin("erf", 1), x)
+
+
+@public
+def erfinv(x: Operand) -> Tensor:
+    """``scipy.special.erfinv``; infinite at -1 and 1."""
+    kind = floating(x)
+    given = cast(x, kind)
+    found = cast(_of("inverse_erf", given), kind)
+    if kind != F64:
+        return found
+    slope = constant(2 / math.sqrt(pi), kind)
+    for _ in range(2):
+        found = single(written(_FILE, "inverse_erf_closer"), given, found, slope)
+    return found
 
 
 @public

@@ -26,6 +26,7 @@ from tilec.ops.joining import stack
 from tilec.ops.resizing import Method
 from tilec.ops.shapes import expand_dims, moveaxis, reshape, transpose
 from tilec.ops.texts import listed, numbered, single, text
+from tilec.ops.windows import sliding
 from tilec.program.boundary import public
 from tilec.program.function import Function
 from tilec.program.tensor import Operand, Tensor, tensor
@@ -153,14 +154,77 @@ def _pixels(
 
 
 @cache
+def _taken_apart(rank: int) -> Function:
+    """Windows of K elements, D apart, at L places S apart, from P before the first on."""
+    letters = {letter: numbered(letter, rank) for letter in "XKLSDP"}
+    k, at = numbered("k", rank), numbered("l", rank)
+    sizes = listed(["N", "C", *letters["K"], *letters["L"]])
+    numbers = [name for letter in "KLSDP" for name in letters[letter]]
+    return text(
+        f"function taken_apart(X[{listed(['N', 'C', *letters['X']])}], {listed(numbers)}) -> (Y) "
+        f"{{ Y[{listed(['n', 'c', *k, *at])} : {sizes}]"
+        f" = +(X[{listed(['n', 'c', *_reads(letters, k, at)])}]); }}"
+    )
+
+
+@public
+def unfold_windows(
+    x: Operand,
+    window: Sequence[int],
+    *,
+    strides: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    padding: Sequence[tuple[int, int]] | None = None,
+) -> Tensor:
+    """The windows of pictures as columns: ``torch.nn.functional.unfold``.
+
+    Args:
+        x: ``[batch, channels, *sizes]``.
+        window: Sizes of a window.
+        strides: From one window to the next along each axis; by default 1.
+        dilations: From one element of a window to the next; by default 1.
+        padding: Zeros in front and behind; by default none.
+
+    Returns:
+        ``[batch, channels * elements of a window, windows]``.
+
+    Raises:
+        UserError: no window fits.
+    """
+    found = tensor(x)
+    axes = len(window)
+    if found.ndim != axes + 2:
+        raise ShapeError(
+            f"unfold_windows: shape {list(found.shape)} is not that of pictures with {axes} axes"
+        )
+    sizes, around = found.shape[2:], tuple(padding or ((0, 0),) * axes)
+    windows = sliding("unfold_windows", sizes, window, strides or 1, dilations or 1, around)
+    numbers = [
+        *window,
+        *(each.count for each in windows),
+        *(each.stride for each in windows),
+        *(each.dilation for each in windows),
+        *(each.before for each in windows),
+    ]
+    parts = single(_taken_apart(axes), found, *numbers)
+    counts = prod(each.count for each in windows)
+    return reshape(parts, (found.shape[0], found.shape[1] * prod(window), counts))
+
+
+def _reads(letters: dict[str, list[str]], k: Sequence[str], at: Sequence[str]) -> list[str]:
+    """Where the element k of window l lies along each axis."""
+    return [
+        f"{s}*{place} + {d}*{tap} - {p}"
+        for s, place, d, tap, p in zip(letters["S"], at, letters["D"], k, letters["P"], strict=True)
+    ]
+
+
+@cache
 def _put_together(rank: int) -> Function:
     """Windows of K elements, D apart, at every S-th place of L, from P before the first on."""
     letters = {letter: numbered(letter, rank) for letter in "HKLSDP"}
     k, at = numbered("k", rank), numbered("l", rank)
-    places = [
-        f"{s}*{place} + {d}*{tap} - {p}"
-        for s, place, d, tap, p in zip(letters["S"], at, letters["D"], k, letters["P"], strict=True)
-    ]
+    places = _reads(letters, k, at)
     numbers = [name for letter in "HSDP" for name in letters[letter]]
     header = listed(["N", "C", *letters["K"], *letters["L"]])
     return text(

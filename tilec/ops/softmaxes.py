@@ -1,15 +1,19 @@
-"""Softmax and its relatives along any axis."""
+"""Softmax and its relatives along any axes."""
 
 from __future__ import annotations
 
-from tilec.ops.texts import axis_of, listed, number, numbered, single, text
+from collections.abc import Sequence
+
+from tilec.ops.texts import axes_of, listed, number, numbered, single, text
 from tilec.program.boundary import public
 from tilec.program.tensor import Operand, Tensor, tensor
 
 
 @public
-def softmax(x: Operand, axis: int = -1) -> Tensor:
+def softmax(x: Operand, axis: int | Sequence[int] = -1) -> Tensor:
     """``e / e.sum(axis, keepdims=True)`` with ``e = np.exp(x - x.max(axis, keepdims=True))``.
+
+    Several axes are one: the sum over all of them is 1.
 
     Raises:
         ArgumentError: there is no such axis.
@@ -18,7 +22,7 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 @public
-def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+def log_softmax(x: Operand, axis: int | Sequence[int] = -1) -> Tensor:
     """``np.log(softmax(x, axis))``, without underflow.
 
     Raises:
@@ -45,19 +49,21 @@ def hardmax(x: Operand, axis: int = -1) -> Tensor:
     )
 
 
-def _along(op: str, x: Operand, axis: int, body: str, *numbers: float) -> Tensor:
-    """A function of the largest element M along an axis, which stays with size 1, and of numbers
-    U and Z.
+def _along(op: str, x: Operand, axis: int | Sequence[int], body: str, *numbers: float) -> Tensor:
+    """A function of the largest element M along axes, which stay with size 1, and of numbers U and
+    Z.
     """
     x = tensor(x)
-    at = axis_of(op, axis, x.ndim)
+    along = axes_of(op, axis, x.ndim)
     sizes, places = numbered("N", x.ndim), numbered("i", x.ndim)
     kept, ones = list(places), list(sizes)
-    kept[at], ones[at] = "0", "1"
+    for at in along:
+        kept[at], ones[at] = "0", "1"
     result = f"[{listed(kept)} : {listed(ones)}]"
-    filled = body.format(sum=f"S{result}", at=listed(places), kept=listed(kept), axis=at)
+    filled = body.format(sum=f"S{result}", at=listed(places), kept=listed(kept), axis=listed(along))
+    name = "_".join(map(str, (op, x.ndim, *along)))
     called = text(
-        f"function {op}_{x.ndim}_{at}(X[{listed(sizes)}]{', U, Z' * bool(numbers)}) -> (Y) {{ "
+        f"function {name}(X[{listed(sizes)}]{', U, Z' * bool(numbers)}) -> (Y) {{ "
         f"M{result} = >(X[{listed(places)}]); {filled} }}"
     )
     return single(called, x, *(number(each, x) for each in numbers))

@@ -78,6 +78,9 @@ standardize_dtype: Final[Callable[[object], str]] = _module(
 floatx: Final[Callable[[], str]] = _module("backend.config").floatx
 """The default float dtype."""
 
+epsilon: Final[Callable[[], float]] = _module("backend.config").epsilon
+"""What probabilities keep from 0 and 1."""
+
 standardize_data_format: Final[Callable[[str | None], str]] = _module(
     "backend.config"
 ).standardize_data_format
