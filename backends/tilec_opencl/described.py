@@ -58,7 +58,8 @@ def core_of(device: Device | None, options: Options) -> Core:
     """What schedules are chosen for: a processor's own core, or groups of items."""
     gpu = gpu_of(device, options)
     if gpu is not None:
-        return Core(name=gpu.name, vector_bytes=0, threads=gpu.units, gpu=gpu)
+        has_f64 = device is None or device.has_f64
+        return Core(name=gpu.name, vector_bytes=0, threads=gpu.units, gpu=gpu, has_f64=has_f64)
     assert device is not None
     return replace(host_core(), threads=device.units, widest_lanes=WIDEST_LANES)
 

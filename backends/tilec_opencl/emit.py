@@ -14,7 +14,7 @@ Loops over groups and their items are what a device runs anyway.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from tilec.errors import InternalError
 from tilec.kernel.groups import nest_of
@@ -28,6 +28,7 @@ from tilec.kernel.ir import (
     If,
     Kernel,
     Let,
+    Load,
     LoopKind,
     Module,
     Scope,
@@ -35,6 +36,7 @@ from tilec.kernel.ir import (
     Var,
 )
 from tilec.kernel.uses import Uses, parallel_loops, private_buffers
+from tilec.kernel.walk import expressions
 from tilec.records import dataclass
 from tilec_opencl.device import Machine
 from tilec_opencl.functions import FunctionWriter, identifier
@@ -109,21 +111,16 @@ class _KernelWriter:
     def _block(self, body: tuple[Stmt, ...], inside: _Inside) -> Iterator[Launch | HostLoop]:
         """The launches of some statements: runs without a parallel loop are one each."""
         alone: list[Stmt] = []
-        lets = inside.lets
         for stmt in body:
-            if isinstance(stmt, Let):
-                lets = (*lets, stmt)
-                continue
-            now = _Inside(inside.loops, lets, inside.guards)
             if not any(parallel_loops((stmt,))):
                 alone.append(stmt)
                 continue
-            if alone:
-                yield self._serial(tuple(alone), now)
-                alone = []
-            yield from self._divided(stmt, now)
-        if alone:
-            yield self._serial(tuple(alone), _Inside(inside.loops, lets, inside.guards))
+            yield from self._serial(tuple(alone), inside)
+            # What a run has named is computed again by those behind it.
+            inside = replace(inside, lets=(*inside.lets, *_lets(alone)))
+            alone = []
+            yield from self._divided(stmt, inside)
+        yield from self._serial(tuple(alone), inside)
 
     def _divided(self, stmt: Stmt, inside: _Inside) -> Iterator[Launch | HostLoop]:
         """The launches of a statement with a parallel loop."""
@@ -157,15 +154,36 @@ class _KernelWriter:
             writer.variable(loop)
         return writer
 
-    def _serial(self, stmts: tuple[Stmt, ...], inside: _Inside) -> Launch:
-        """One work-item runs the statements."""
+    def _serial(self, stmts: tuple[Stmt, ...], inside: _Inside) -> Iterator[Launch]:
+        """One work-item runs the statements, if they do more than naming values."""
+        if len(_lets(stmts)) == len(stmts):
+            return
+        inside = self._needed(stmts, inside)
         writer = self._function(stmts, inside)
         self._local_buffers(writer, stmts, inside, workers=0)
         writer.body(inside.lets, inside.guards, stmts)
-        return self._finish(writer, inside, (1,), (1,))
+        yield self._finish(writer, inside, (1,), (1,))
+
+    def _needed(self, stmts: tuple[Stmt, ...], inside: _Inside) -> _Inside:
+        """Only the values that a launch needs; none of them is in registers of another."""
+        registers = {b.name for b in self.kernel.locals if b.scope is not Scope.CACHE}
+        uses = Uses().block(stmts)
+        names = set(uses.variables)
+        names |= {e.name for g in inside.guards for e in expressions(g) if isinstance(e, Var)}
+        kept: list[Let] = []
+        for let in reversed(inside.lets):
+            if let.var.name not in names:
+                continue
+            kept.append(let)
+            for each in expressions(let.value):
+                if isinstance(each, Var):
+                    names.add(each.name)
+                elif isinstance(each, Load) and each.buffer in registers:
+                    raise InternalError(f"{self.kernel.name}: {let.var.name} is in other registers")
+        return replace(inside, lets=tuple(reversed(kept)))
 
     def _parallel(self, loop: For, inside: _Inside) -> Launch:
-        nest = _nest(loop)
+        nest, inside = _nest(loop), self._needed((loop,), inside)
         writer = self._function((loop,), inside)
         large = [
             buffer
@@ -183,6 +201,7 @@ class _KernelWriter:
 
     def _grouped(self, loop: For, inside: _Inside) -> Launch:
         """Groups of items as the kernel has them."""
+        inside = self._needed((loop,), inside)
         writer = self._function((loop,), inside)
         self._local_buffers(writer, (loop,), inside, workers=0)
         sizes, local = writer.grouped(nest_of(loop), inside.lets, inside.guards)
@@ -234,6 +253,11 @@ def _nest(loop: For) -> tuple[list[For], tuple[Stmt, ...]] | None:
         loops.append(found)
         body = found.body
     return (loops, tuple(body)) if loops else None
+
+
+def _lets(stmts: Sequence[Stmt]) -> tuple[Let, ...]:
+    """The values that statements name for those behind them."""
+    return tuple(stmt for stmt in stmts if isinstance(stmt, Let))
 
 
 def _negated(condition: Expr) -> Expr:

@@ -241,9 +241,10 @@ class FunctionWriter:
         """The loop variable of an iteration."""
         start = int(getattr(loop.start, "value", 0))
         text = count if loop.step == 1 else f"{count} * {loop.step}"
+        multiple = gcd(start, loop.step)
         if start:
-            return Value(f"({text} + {start})", INDEX)
-        return Value(text if loop.step == 1 else f"({text})", INDEX)
+            return Value(f"({text} + {start})", INDEX, multiple=multiple)
+        return Value(text if loop.step == 1 else f"({text})", INDEX, multiple=multiple)
 
     def text(self) -> str:
         """The function."""

@@ -40,6 +40,9 @@ _FUNCTIONS: Final = {
         )
     },
 }  # fmt: skip
+_APART: Final = (("sin", F32), ("cos", F32), ("tan", F32), ("pow", F64))
+"""Functions of which PoCL's on vectors give wrong values beside a very large one or an infinity."""
+
 _SPREAD: Final = ("sign", "sigmoid", "mod")
 """Operations on vectors of floats that are done component by component."""
 
@@ -119,11 +122,22 @@ class Operations:
             return Value(f"(-{first.text})", kind)
         if op == "recip":
             return Value(f"({self.constant(1, kind).text} / {first.text})", kind)
+        if kind.lanes > 1 and (op, kind.dtype) in _APART:
+            return self._apart(op, args)
         if op in _FUNCTIONS:
             return Value(f"{_FUNCTIONS[op]}({', '.join(arg.text for arg in args)})", kind)
         if kind.lanes > 1 and op not in _SPREAD:
             return self._vector_function(op, args)
         return self._helper(op, args)
+
+    def _apart(self, op: str, args: Sequence[Value]) -> Value:
+        """A function of the driver, component by component."""
+        dtype = args[0].type.dtype
+        name, spelled = f"tilec_{op}_{dtype}", self.helpers.dialect.scalar(dtype)
+        letters = "ab"[: len(args)]
+        params = ", ".join(f"{spelled} {each}" for each in letters)
+        text = f"{spelled} {name}({params}) {{ return {_FUNCTIONS[op]}({', '.join(letters)}); }}"
+        return self.call(self.helpers.add(name, text), args, args[0].type)
 
     def _vector_function(self, op: str, args: Sequence[Value]) -> Value:
         """``max``, ``min`` and ``relu`` of vectors of floats, without branches."""

@@ -14,5 +14,12 @@ NVIDIA = Core(name="nvidia", vector_bytes=0, threads=108, gpu=gpu.by_name("nvidi
 def small(group_items: int = 16) -> Core:
     """A device whose groups are small enough for the interpreter."""
     assert NVIDIA.gpu is not None
-    tiny = replace(NVIDIA.gpu, group_items=group_items, warp=4, units=4, group_local_bytes=8192)
+    tiny = replace(
+        NVIDIA.gpu,
+        group_items=group_items,
+        warp=4,
+        units=4,
+        unit_items=64,
+        group_local_bytes=8192,
+    )
     return replace(NVIDIA, gpu=tiny)

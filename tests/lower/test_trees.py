@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,31 @@ def test_a_row_is_kept_in_local_memory_between_two_reductions() -> None:
     raised = np.exp(given - given.max(1, keepdims=True))
     wanted = raised / raised.sum(1, keepdims=True)
     np.testing.assert_allclose(found.reshape(2, 37), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("points", [8200, 8201])
+def test_a_long_sum_is_blocked_by_each_item(points: int) -> None:
+    """One tenth has no exact value: an f32 total of all values would be off by much more."""
+    for core in (small(), replace(small(), has_f64=False)):
+        module = lower_program(program(ROWS, X=(2, points)), core=core)
+        verify(module)
+        printed = print_module(module)
+        assert ("f64" in printed) is core.has_f64
+        assert ".X.x4.0[0; 4]" in printed or points % 4
+        (found,) = run_module(module, {"X": np.full(2 * points, 0.1, np.float32)})
+        np.testing.assert_allclose(found, points * float(np.float32(0.1)), rtol=5e-7)
+
+
+def test_what_ranges_leave_is_the_work_of_a_group() -> None:
+    printed = text(ALL, NVIDIA, 4096, 4096)
+    assert "group for .task in 0 .. 432" in printed
+    assert "for .task in .item * 4 .. 432 by 512" in printed
+
+
+def test_columns_of_a_large_matrix_are_cut_to_fill_the_device() -> None:
+    printed = text(COLUMNS, NVIDIA, 4096, 4096)
+    assert "parallel for .task in 0 .. 26" in printed
+    assert "S.partial[.task * 4096 + j] =" in printed
 
 
 def text(source: str, core: Core, *shape: int) -> str:

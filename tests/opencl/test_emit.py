@@ -16,12 +16,14 @@ from tilec.kernel.ir import (
     Const,
     For,
     If,
+    Let,
     Load,
     LoopKind,
     Module,
     Scope,
     Stmt,
     Store,
+    Var,
     VType,
 )
 from tilec.kernel.verify import verify
@@ -37,6 +39,7 @@ GPU = Machine("a GPU", is_gpu=True, workers=8)
 F = VType(F32)
 ROUND = build.var("i")
 J = build.var("j")
+ZERO = build.const(0)
 DEVICES = [name for name in targets() if name != "llvm"]
 
 
@@ -79,6 +82,40 @@ def test_parallel_loops_run_as_workers_and_as_items(machine: Machine) -> None:
     given, taken = np.arange(100, dtype=np.float32), np.zeros(100, np.float32)
     run(doubled(), machine, given, taken)
     assert (taken == 2 * given).all()
+
+
+def named(count: int) -> Module:
+    """A value is read back under a name, before and behind a parallel loop."""
+    first, last = Var("first", F), Var("last", F)
+    body = (
+        Store("B", ZERO, Load("A", ZERO, F)),
+        Let(first, Load("B", ZERO, F)),
+        Store("B", ZERO, Apply("add", (first, first), F)),
+        loop("j", count, (Store("B", build.add(J, build.const(1)), first),), LoopKind.PARALLEL),
+        Let(last, Load("B", ZERO, F)),
+        Store("B", build.const(count + 1), last),
+    )
+    return module_of(body, [input_buffer("A", F32, 1)], [output_buffer("B", F32, count + 2)])
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+def test_a_value_is_named_where_it_stands() -> None:
+    taken = np.zeros(6, np.float32)
+    run(named(4), CPU, np.full(1, 3, np.float32), taken)
+    np.testing.assert_array_equal(taken[[0, 5]], 6)
+
+
+def test_values_in_registers_do_not_go_from_launch_to_launch() -> None:
+    own = Buffer("own", F, 1, scope=Scope.REGISTER, writable=True)
+    value = Var("value", F)
+    body = (
+        Store("own", ZERO, Load("A", ZERO, F)),
+        Let(value, Load("own", ZERO, F)),
+        loop("j", 4, (Store("B", J, value),), LoopKind.PARALLEL),
+    )
+    inputs, outputs = [input_buffer("A", F32, 1)], [output_buffer("B", F32, 4)]
+    with pytest.raises(InternalError, match="value is in other registers"):
+        emit_module(module_of(body, inputs, outputs, [own]), OPENCL, CPU)
 
 
 def test_items_have_one_iteration_each() -> None:

@@ -101,6 +101,21 @@ def test_programs(device: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_elements_beside_extreme_ones(device: str) -> None:
+    """Functions on vectors may go another way for all lanes where one needs that."""
+    function = tilec.function(
+        "function (A[N], P[N], Q[N]) -> (S, C, T, R) "
+        "{ S = sin(A); C = cos(A); T = tan(A); R = pow(P, Q); }"
+    )
+    a = np.array([1e-9, 0.3, 1.5, 4e8, 0.7, 1e-3, 2.0, 0.1] * 4, np.float32)
+    p, q = a.astype(np.float64), np.array([0.3, 2.05, 1 / 3, 200.0, 0.5, 2.0, 1.0, -1.0] * 4)
+    found: Any = function(a, p, q, target=device)
+    wanted: Any = function(p, p, q, target="reference")
+    for own, right in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(own, right, rtol=1e-6 if own.dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_gradients_run_there(device: str) -> None:
     function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
     random = np.random.default_rng(2)

@@ -81,6 +81,15 @@ def verify_kernel(kernel: Kernel) -> None:
     _Checker(kernel).block(kernel.body, {}, Facts())
 
 
+def is_right(kernel: Kernel) -> bool:
+    """Whether a kernel passes: how passes find out whether they may do what they would like to."""
+    try:
+        verify_kernel(kernel)
+    except InternalError:
+        return False
+    return True
+
+
 def _check_module_names(module: Module) -> None:
     buffers = [*module.inputs, *module.outputs]
     buffers += [item.buffer for item in (*module.temporaries, *module.constants)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import field
 from math import prod
 
-from tilec.dtypes import F64
 from tilec.kernel import build
 from tilec.kernel.ir import Apply, Buffer, Expr, For, Let, Load, LoopKind, Stmt, Store, Var, VType
 from tilec.lower import special
@@ -55,7 +54,9 @@ class ColumnWriter(RowWriter):
         outputs = prod(axis.extent for axis in self.rows)
         wide = [step for step in self.steps if self._is_wide(step)]
         for step in wide:
-            kind = VType(F64) if self._is_long(_node(step)) else VType(_node(step).body.dtype)
+            kind = (
+                VType(self.total) if self._is_long(_node(step)) else VType(_node(step).body.dtype)
+            )
             name = f"{self.group.result.name}.{step.name}.parts"
             self.sums[step.name] = Buffer(name, kind, outputs * count, writable=True)
         inner = self._part(wide, cut, size)

@@ -24,7 +24,7 @@ from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
 from tilec.lower.transpose import TransposeWriter, transposition
-from tilec.lower.work import Lowering, finish, most_lanes
+from tilec.lower.work import Lowering, finish, most_lanes, total_of
 from tilec.schedule import grouped, stream
 from tilec.schedule.grouped import Grouped
 from tilec.schedule.legal import illegal
@@ -54,7 +54,8 @@ def lower_loops(
     default = None
     if isinstance(node, Contraction) and node.default is not None:
         default = work.places[node.default]
-    after, target = epilogue_of(group), target_of_node(node, output, default)
+    after = epilogue_of(group)
+    target = replace(target_of_node(node, output, default), total=total_of(work))
 
     def flat_of(piece: Piece) -> FlatPiece:
         flat = flatten(piece, work.places, output, default, after)
@@ -188,13 +189,13 @@ def _plain(
     threads = "thread" not in work.disable
     # An assignment has one point per element; the ranges without it have nothing to combine.
     splits = threads and len(flats) == 1 and target.agg is not Aggregation.ASSIGN
-    halves = split(flats[0], target.accumulate) if splits else None
+    halves = split(flats[0], target.accumulate, work.core.gpu) if splits else None
     scratch: tuple[Buffer, ...] = ()
     writers = [writer] * len(flats)
     if halves is not None:
         scratch = (replace(halves.buffer, name=f"{target.output.name}.partial"),)
         places[halves.buffer.name] = Place(scratch[0], (1,))
-        first = Target(target.agg, target.accumulate, target.accumulate, scratch[0], None)
+        first = replace(target, result=target.accumulate, output=scratch[0], default=None)
         writers = [LoopWriter(places, first, writer.locals, prefix=".first"), writer]
         flats = [halves.partial, halves.final]
     plans = [_plan(work, flat, node, target.agg) for flat in flats]

@@ -65,6 +65,7 @@ class Target:
         result: Type of an element before its epilogue.
         output: Buffer of the results.
         default: Buffer of what elements without a point hold, None for 0.
+        total: Type of the totals of long float sums: f32 where a device has no f64.
     """
 
     agg: Aggregation
@@ -72,6 +73,7 @@ class Target:
     result: DType
     output: Buffer
     default: Buffer | None
+    total: DType = F64
 
 
 @dataclass(slots=True)
@@ -234,7 +236,7 @@ class LoopWriter:
         return convert(value, result.dtype)
 
     def _total_type(self, parts: tuple[Part, ...]) -> DType:
-        return F64 if is_cascade(self.target, parts) else self.target.accumulate
+        return self.target.total if is_cascade(self.target, parts) else self.target.accumulate
 
     def _register(self, name: str, dtype: DType, lanes: int) -> Buffer:
         """The register buffer of this name and type, made when it is first asked for."""

@@ -36,7 +36,15 @@ from tilec.lower.sharing import SHARE, Sharing
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
 from tilec.lower.winograd import WinogradWriter
-from tilec.lower.work import NONTEMPORAL, Lowering, Observe, finish, most_lanes, target_of
+from tilec.lower.work import (
+    NONTEMPORAL,
+    Lowering,
+    Observe,
+    finish,
+    most_lanes,
+    target_of,
+    total_of,
+)
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.legal import WORKSPACE_BYTES
 from tilec.schedule.transformed import Transform, flops
@@ -273,7 +281,8 @@ def _lower_rows(work: Lowering, group: RowGroup) -> bool:
     writer = ColumnWriter if group.is_standing else RowWriter
     names = {name for node in group.nodes for name in (node.name, *operands(node))}
     far = sum(tensor_bytes(work.types[name]) for name in sorted(names)) > work.core.last_cache_bytes
-    body = writer(group, work.places, lanes, "thread" not in work.disable, far).body()
+    threads = "thread" not in work.disable
+    body = writer(group, work.places, lanes, threads, far, total=total_of(work)).body()
     name = kernel_name(work.program, group)
     wanted = wanted_for(work.schedule, name)
     if wanted is not None and str(wanted) not in body.schedule:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from math import prod
 
-from tilec.dtypes import F64
+from tilec.dtypes import F64, DType
 from tilec.kernel import build
 from tilec.kernel.ir import (
     Apply,
@@ -92,6 +92,7 @@ class RowWriter:
     threads: bool
     ahead: bool = False
     block: Block | None = None
+    total: DType = F64
     locals: list[Buffer] = field(default_factory=list[Buffer])
     steps: list[Step] = field(default_factory=list[Step])
     rows: list[Axis] = field(default_factory=list[Axis])
@@ -266,14 +267,14 @@ class RowWriter:
             assert isinstance(node, Contraction)
             op, kind = COMBINE[node.agg], VType(node.body.dtype, width)
             long = self._is_long(node)
-            total = self._register(f".{step.name}.sum", VType(F64, width) if long else kind)
+            total = self._register(f".{step.name}.sum", VType(self.total, width) if long else kind)
             part = self._register(f".{step.name}.part", kind) if long else total
             before.append(_set(total, identity(node.agg, total.type)))
             combined = Apply(op, (_get(part), convert(value, kind.dtype)), VType(kind.dtype))
             inner.append(_set(part, combined))
             if long:
                 zeros.append(_set(part, identity(node.agg, kind)))
-                flushed = Apply("add", (_get(total), convert(_get(part), F64)), total.type)
+                flushed = Apply("add", (_get(total), convert(_get(part), self.total)), total.type)
                 flushes.append(_set(total, flushed))
             result = Fold(op, _get(total), VType(total.type.dtype))
             after += self._number(step, convert(result, node.type.dtype))

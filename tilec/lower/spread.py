@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from tilec.errors import InternalError
-from tilec.kernel.ir import For, If, Kernel, LoopKind, Stmt
-from tilec.kernel.verify import verify_kernel
+from tilec.kernel.ir import For, If, Kernel, LoopKind, Prefetch, Stmt
+from tilec.kernel.verify import is_right
 from tilec.records import dataclass
 
 
@@ -34,23 +33,15 @@ class Spread:
                 if body is None:
                     break
                 tried = replace(kernel, body=(*kernel.body[:at], body, *kernel.body[at + 1 :]))
-                if not _is_right(tried):
+                if not is_right(tried):
                     break
                 kernel, depth = tried, depth + 1
         return kernel
 
 
-def _is_right(kernel: Kernel) -> bool:
-    try:
-        verify_kernel(kernel)
-    except InternalError:  # two iterations meet, or share registers
-        return False
-    return True
-
-
 def _without_lanes(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    """Loops that were to become lanes as plain ones."""
-    return tuple(map(_plain, body))
+    """Loops that were to become lanes as plain ones; devices fetch by themselves."""
+    return tuple(_plain(stmt) for stmt in body if not isinstance(stmt, Prefetch))
 
 
 def _plain(stmt: Stmt) -> Stmt:

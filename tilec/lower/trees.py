@@ -1,9 +1,11 @@
 """Trees: a reduction that one item would compute becomes the work of a group.
 
 Assumes a kernel whose outer loops are divided, with loops inside that combine values into
-registers. The iterations of such a loop go to all items of a group in turn, so that neighbours read
-neighbours; then the partial results of the items are combined by halves in local memory, and every
-item gets the result. What else happens around a row is done by all items alike, and stored by the
+registers. The iterations of such a loop go to all items of a group in turn, a few at a time where
+they can be, so that neighbours read neighbours; then what the items have is combined in local
+memory, in two steps: some items take their share of the partial results each, and then every item
+combines what these have. (By halves there would be a barrier for each, which takes as long as
+several additions.) What else happens around a row is done by all items alike, and stored by the
 first one. Loops that store elements are divided in the same way; elements of a row that were kept
 in scratch memory are kept in local memory.
 
@@ -14,12 +16,11 @@ group. What is not of this form stays as it is; ``verify`` has the last word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from math import prod
 from typing import ClassVar, Final
 
-from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.groups import MAX_AXES
 from tilec.kernel.ir import (
@@ -39,10 +40,11 @@ from tilec.kernel.ir import (
     Store,
 )
 from tilec.kernel.uses import Uses, parallel_loops
-from tilec.kernel.verify import verify_kernel
+from tilec.kernel.verify import is_right
 from tilec.kernel.walk import expressions, statements
 from tilec.lower.loops import COMBINE, identity
 from tilec.lower.walk import linear_step
+from tilec.lower.wide import Widened, multiple, span, widened
 from tilec.records import dataclass
 from tilec.target.gpu import Gpu
 
@@ -66,33 +68,74 @@ class Trees:
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Give what is worth it to groups."""
-        if not any(parallel_loops(kernel.body)):  # all of it is the work of one group
-            once = For(".group", _ZERO, build.const(1), kernel.body, kind=LoopKind.PARALLEL)
-            made = self._grouped(replace(kernel, body=(once,)))
-            return kernel if made is None else made
-        return self._grouped(kernel) or kernel
+        body: list[Stmt] = []
+        left = kernel.body
+        while left:
+            serial = next((at for at, s in enumerate(left) if any(parallel_loops((s,)))), len(left))
+            count = serial or 1
+            piece, left = left[:count], left[count:]
+            stmt = piece[0]
+            if serial:  # all of it is the work of one group
+                stmt = For(".group", _ZERO, build.const(1), piece, kind=LoopKind.PARALLEL)
+            made = self._grouped(kernel, tuple(body), stmt, left)
+            kernel = kernel if made is None else made
+            body += piece if made is None else made.body[len(body) : len(body) + 1]
+        return kernel
 
-    def _grouped(self, kernel: Kernel) -> Kernel | None:
-        """The kernel with the nests that are worth it in groups; None if there are none."""
-        found: Kernel | None = None
-        for at, stmt in enumerate(kernel.body):
-            writer = _Writer(kernel, self.gpu)
+    def _grouped(
+        self, kernel: Kernel, before: tuple[Stmt, ...], stmt: Stmt, after: tuple[Stmt, ...]
+    ) -> Kernel | None:
+        """The kernel with one nest in groups; None if it is not worth it."""
+        for is_wide in (True, False):
+            writer = _Writer(kernel, self.gpu, is_wide)
             made = writer.nest(stmt)
             if made is None:
-                continue
-            body = (*kernel.body[:at], made, *kernel.body[at + 1 :])
-            tried = replace(kernel, body=body, locals=(*writer.locals, *writer.shared))
-            if _is_right(tried):
-                found = kernel = tried
-        return found
+                return None
+            held = (*writer.locals, *writer.made)
+            tried = replace(kernel, body=(*before, made, *after), locals=held)
+            if is_right(tried):
+                return tried
+        return None
 
 
-def _is_right(kernel: Kernel) -> bool:
-    try:
-        verify_kernel(kernel)
-    except InternalError:  # items meet: what they do is more than a reduction
-        return False
-    return True
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A loop of which every item takes a part.
+
+    Attributes:
+        loop: The loop; that over blocks, where each block is summed by itself.
+        inner: The loop over elements: the same, or that of a block.
+        wide: Its iterations a few at a time; None if it takes one after the other.
+    """
+
+    loop: For
+    inner: For
+    wide: Widened | None = None
+
+    @property
+    def points(self) -> int:
+        """Iterations of all blocks, at most."""
+        return -(-(_most(self.loop.stop) or 0) // self.inner.step)
+
+    @property
+    def lanes(self) -> int:
+        """Iterations that an item takes at once."""
+        return 1 if self.wide is None else self.wide.lanes
+
+    def divided(self, items: int) -> For:
+        """What one item does of it."""
+        step = self.inner.step * items * self.lanes
+        body = self.inner.body if self.wide is None else self.wide.body
+        own = build.mul(build.var(".item"), build.const(self.inner.step * self.lanes))
+        first = build.add(self.inner.start, own)
+        if self.inner is self.loop:
+            return replace(self.loop, start=first, step=step, body=body)
+        block = self.loop.step * items
+        end = build.add(build.var(self.loop.var), build.const(block))
+        stop = build.minimum(end, self.loop.stop)
+        inner = replace(self.inner, start=first, stop=stop, step=step, body=body)
+        around = tuple(inner if each is self.inner else each for each in self.loop.body)
+        return replace(self.loop, step=block, body=around)
 
 
 @dataclass(slots=True)
@@ -101,9 +144,10 @@ class _Writer:
 
     kernel: Kernel
     gpu: Gpu
+    is_wide: bool
     items: int = 1
     locals: list[Buffer] = field(default_factory=list[Buffer])
-    shared: list[Buffer] = field(default_factory=list[Buffer])
+    made: list[Buffer] = field(default_factory=list[Buffer])
 
     def nest(self, stmt: Stmt) -> Stmt | None:
         """The groups of a nest of parallel loops."""
@@ -113,39 +157,64 @@ class _Writer:
         while len(body) == 1 and isinstance(body[0], For) and body[0].kind is LoopKind.PARALLEL:
             loops.append(body[0])
             body = body[0].body
-        if not 1 <= len(loops) <= MAX_AXES or any(_trips(loop) is None for loop in loops):
+        spans = [each for each in map(span, loops) if each is not None]
+        if not 1 <= len(loops) <= MAX_AXES or len(spans) != len(loops):
             return None
-        divided = {id(stmt): _divided(stmt) for stmt in body if isinstance(stmt, For)}
-        found = [loop for loop in divided.values() if loop is not None]
-        longest = max((_trips(loop) or 0 for loop in found), default=0)
-        outputs = prod(_trips(loop) or 0 for loop in loops)
-        if longest < SHORT or not self._pays(found, loops[-1], outputs):
-            return None
-        self.items = min(ITEMS, self.gpu.group_items, 1 << (longest - 1).bit_length())
-        self.items = 1 << (self.items.bit_length() - 1)
         self._keep_rows(stmt)
-        if sum(_bytes(buffer) for buffer in self.locals if buffer.scope is Scope.LOCAL) > (
-            self.gpu.group_local_bytes // 2
-        ):
+        found = {id(stmt): self._shared(stmt) for stmt in body if isinstance(stmt, For)}
+        shared = [each for each in found.values() if each is not None]
+        outputs = prod(map(len, spans))
+        if not shared or not self._pays(shared, loops[-1], outputs):
             return None
+        longest = max(shared, key=lambda each: each.points)
+        if longest.points < SHORT:
+            return None
+        wanted = -(-longest.points // longest.lanes)
+        most = min(ITEMS, self.gpu.group_items, 1 << (wanted - 1).bit_length())
+        self.items = 1 << (max(most, min(SHORT, self.gpu.group_items)).bit_length() - 1)
         stmts: list[Stmt] = []
         for each in body:
-            loop = divided.get(id(each))
-            made = self._single(each) if loop is None else self._loop(each, loop)
+            part = found.get(id(each))
+            made = self._single(each) if part is None else self._loop(each, part, stmts)
             if made is None:
                 return None
             stmts += made
-        made = For(".item", _ZERO, build.const(self.items), tuple(stmts), kind=LoopKind.ITEM)
+        buffers = (*self.locals, *self.made)
+        if sum(_bytes(buffer) for buffer in buffers if buffer.scope is Scope.LOCAL) > (
+            self.gpu.group_local_bytes // 2
+        ):
+            return None
+        item = For(".item", _ZERO, build.const(self.items), tuple(stmts), kind=LoopKind.ITEM)
         for loop in reversed(loops):
-            made = replace(loop, body=(made,), kind=LoopKind.GROUP)
-        return made
+            item = replace(loop, body=(item,), kind=LoopKind.GROUP)
+        return item
 
-    def _pays(self, found: Sequence[For], inner: For, outputs: int) -> bool:
+    def _shared(self, nest: For) -> _Shared | None:
+        """The loop of a nest to divide: the innermost that is long, else the longest."""
+        chain: list[_Shared] = []
+        body: tuple[Stmt, ...] = (nest,)
+        while len(body) == 1 and isinstance(body[0], For) and body[0].kind is LoopKind.SERIAL:
+            loop = body[0]
+            if loop.start == _ZERO and _most(loop.stop) is not None:
+                chain.append(_Shared(loop, _blocked(loop) or loop))
+            body = loop.body
+        if not chain:
+            return None
+        long = [each for each in chain if each.points >= SHORT]
+        found = long[-1] if long else max(chain, key=lambda each: each.points)
+        buffers = {buffer.name: buffer for buffer in (*self.kernel.params, *self.locals)}
+        inner = found.inner
+        wide = widened(inner.body, inner.var, build.var(inner.var), buffers)
+        if not self.is_wide or wide is None or multiple(found.loop.stop) % wide.lanes:
+            return found
+        return replace(found, wide=wide) if inner.step == 1 else found
+
+    def _pays(self, found: Sequence[_Shared], inner: For, outputs: int) -> bool:
         """Whether neighbours are in the loops rather than around them, or too few are around."""
         loads = [
-            (each, loop)
-            for loop in found
-            for each in expressions(loop.body)
+            (each, shared.inner)
+            for shared in found
+            for each in expressions(shared.loop.body)
             if isinstance(each, Load) and self._is_global(each.buffer)
         ]
         along = any(linear_step(load.index, loop.var) in (1, -1) for load, loop in loads)
@@ -179,22 +248,22 @@ class _Writer:
             case _:
                 return []
 
-    def _loop(self, nest: Stmt, loop: For) -> list[Stmt] | None:
-        """A loop whose iterations go to the items in turn, and the trees of what it combines."""
-        sums = self._sums(loop)
+    def _loop(self, nest: Stmt, shared: _Shared, before: Sequence[Stmt]) -> list[Stmt] | None:
+        """A loop whose iterations go to the items in turn, and what comes of its sums."""
+        sums = self._sums(shared.loop)
         if sums is None:
             return None
-        first = build.add(loop.start, build.mul(build.var(".item"), build.const(loop.step)))
-        inner = replace(loop, start=first, step=loop.step * self.items)
         own = build.compare("cmp_ne", build.var(".item"), _ZERO)
         stmts: list[Stmt] = []
         for buffer, op in sums.items():
-            value = identity(_AGGREGATIONS[op], buffer.type)
-            stmts.append(If(own, (Store(buffer.name, _ZERO, value),)))
-        stmts.append(_replaced(nest, loop, inner))
-        for buffer, op in sums.items():
-            stmts += self._tree(buffer, op)
-        return stmts
+            alone = Store(buffer.name, _ZERO, identity(_AGGREGATIONS[op], buffer.type))
+            stores = [s for s in before if isinstance(s, Store) and s.buffer == buffer.name]
+            if stores[-1:] != [alone]:  # the first item goes on from what was there
+                stmts.append(If(own, (alone,)))
+        stmts.append(_replaced(nest, shared.loop, shared.divided(self.items)))
+        if shared.wide is not None:
+            self.made += [each for each in shared.wide.locals if each not in self.made]
+        return [*stmts, *self._combined(sums)] if sums else stmts
 
     def _sums(self, loop: For) -> dict[Buffer, str] | None:
         """Registers that a loop combines values into, and how; None if it does more with some."""
@@ -218,45 +287,61 @@ class _Writer:
                 return None
         return found
 
-    def _tree(self, buffer: Buffer, op: str) -> list[Stmt]:
-        """What all items have in a register, combined by halves."""
-        name = f"{buffer.name}.tree"
-        if all(held.name != name for held in self.shared):
-            made = Buffer(name, buffer.type, self.items, scope=Scope.LOCAL, writable=True)
-            self.shared.append(made)
+    def _combined(self, sums: Mapping[Buffer, str]) -> list[Stmt]:
+        """What all items have in some registers, combined in two steps; every item gets it."""
         item = build.var(".item")
+        few = 1 << (self.items.bit_length() // 2)  # about as many in either step
+        puts: list[Stmt] = []
+        firsts: list[Stmt] = []
+        lasts: list[Stmt] = []
+        waits = False
+        for buffer, op in sums.items():
+            held = Buffer(f"{buffer.name}.tree", buffer.type, self.items, scope=Scope.LOCAL)
+            held = replace(held, writable=True)
+            waits = waits or held in self.made  # others may still read what it had before
+            self.made += [] if held in self.made else [held]
+            total, mine = Load(buffer.name, _ZERO, buffer.type), build.var(".each")
 
-        def held(index: Expr) -> Load:
-            return Load(name, index, buffer.type)
+            def added(index: Expr, *, to: Buffer = buffer, of: Buffer = held, op: str = op) -> Stmt:
+                args = Load(to.name, _ZERO, to.type), Load(of.name, index, of.type)
+                return Store(to.name, _ZERO, Apply(op, args, to.type))
 
-        stmts: list[Stmt] = [Store(name, item, Load(buffer.name, _ZERO, buffer.type)), Barrier()]
-        half = self.items // 2
-        while half:
-            other = held(build.add(item, build.const(half)))
-            total = Store(name, item, Apply(op, (held(item), other), buffer.type))
-            below = build.compare("cmp_lt", item, build.const(half))
-            stmts += [If(below, (total,)), Barrier()]
-            half //= 2
-        return [*stmts, Store(buffer.name, _ZERO, held(_ZERO)), Barrier()]
-
-
-def _divided(nest: For) -> For | None:
-    """The loop of a nest to divide: the innermost that is long, else the longest."""
-    chain: list[For] = []
-    body: tuple[Stmt, ...] = (nest,)
-    while len(body) == 1 and isinstance(body[0], For) and body[0].kind is LoopKind.SERIAL:
-        chain.append(body[0])
-        body = body[0].body
-    known = [loop for loop in chain if _trips(loop) is not None]
-    long = [loop for loop in known if (_trips(loop) or 0) >= SHORT]
-    return long[-1] if long else max(known, key=lambda loop: _trips(loop) or 0, default=None)
+            puts.append(Store(held.name, item, total))
+            share = added(build.add(build.mul(mine, build.const(few)), item))
+            firsts += [_unrolled(1, self.items // few, share), Store(held.name, item, total)]
+            lasts.append(Store(buffer.name, _ZERO, Load(held.name, _ZERO, buffer.type)))
+            lasts.append(_unrolled(1, few, added(mine)))
+        below = build.compare("cmp_lt", item, build.const(few))
+        begin: list[Stmt] = [Barrier()] if waits else []
+        return [*begin, *puts, Barrier(), If(below, tuple(firsts)), Barrier(), *lasts]
 
 
-def _trips(loop: For) -> int | None:
-    """How often a loop runs, where that is known."""
-    if not (isinstance(loop.start, Const) and isinstance(loop.stop, Const)):
+def _unrolled(first: int, stop: int, stmt: Stmt) -> For:
+    return For(".each", build.const(first), build.const(stop), (stmt,), kind=LoopKind.UNROLL)
+
+
+def _blocked(loop: For) -> For | None:
+    """The loop over the elements of a block, in a loop over blocks."""
+    inside = [stmt for stmt in loop.body if isinstance(stmt, For)]
+    if len(inside) != 1 or len(loop.body) == 1 or inside[0].step != 1:
         return None
-    return len(range(int(loop.start.value), int(loop.stop.value), loop.step))
+    (inner,) = inside
+    end = build.add(build.var(loop.var), build.const(loop.step))
+    whole = (end, build.minimum(end, loop.stop))
+    is_block = inner.start == build.var(loop.var) and inner.stop in whole
+    return inner if is_block and inner.kind is LoopKind.SERIAL else None
+
+
+def _most(stop: Expr) -> int | None:
+    """The largest value that the end of a loop may have, where one is known."""
+    match stop:
+        case Const():
+            return int(stop.value)
+        case Apply(op="min"):
+            found = [each for each in map(_most, stop.args) if each is not None]
+            return min(found, default=None)
+        case _:
+            return None
 
 
 def _replaced(stmt: Stmt, old: For, new: For) -> Stmt:

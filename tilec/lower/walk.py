@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import is_
 
@@ -52,30 +52,36 @@ def linear_step(expr: Expr, name: str) -> int | None:
 
 def substitute(expr: Expr, values: Mapping[str, Expr]) -> Expr:
     """Replace index variables; index arithmetic that changes is simplified again."""
+    return mapped(expr, lambda each: values.get(each.name) if isinstance(each, Var) else None)
+
+
+def mapped(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
+    """Replace what ``change`` has something for; index arithmetic is simplified again."""
+    changed = change(expr)
+    if changed is not None:
+        return changed
     match expr:
-        case Const():
+        case Const() | Var():
             return expr
-        case Var():
-            return values.get(expr.name, expr)
         case Load():
-            index = substitute(expr.index, values)
-            mask = None if expr.mask is None else substitute(expr.mask, values)
+            index = mapped(expr.index, change)
+            mask = None if expr.mask is None else mapped(expr.mask, change)
             if index is expr.index and mask is expr.mask:
                 return expr
             return Load(expr.buffer, index, expr.type, expr.stride, mask)
         case Apply():
-            args = [substitute(arg, values) for arg in expr.args]
+            args = [mapped(arg, change) for arg in expr.args]
             if all(map(is_, args, expr.args)):
                 return expr
             return with_args(expr, tuple(args))
         case Splat() | Fold():
-            arg = substitute(expr.arg, values)
+            arg = mapped(expr.arg, change)
             return expr if arg is expr.arg else replace(expr, arg=arg)
         case Zip():
-            first, second = substitute(expr.first, values), substitute(expr.second, values)
+            first, second = mapped(expr.first, change), mapped(expr.second, change)
             return replace(expr, first=first, second=second)
         case Ramp():
-            start = substitute(expr.start, values)
+            start = mapped(expr.start, change)
             return expr if start is expr.start else replace(expr, start=start)
 
 

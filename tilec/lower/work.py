@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from math import prod
 
-from tilec.dtypes import BF16, F16, F32
+from tilec.dtypes import BF16, F16, F32, F64, DType
 from tilec.kernel.ir import Buffer, Call, Kernel, Load, VType
 from tilec.kernel.walk import expressions
 from tilec.lower import special
@@ -20,6 +20,7 @@ from tilec.lower.translate import Place, contiguous
 from tilec.lower.trees import Trees
 from tilec.lower.units import Unit, nodes_of
 from tilec.lower.vectorise import Vectorise
+from tilec.lower.wide import Wide
 from tilec.records import dataclass
 from tilec.schedule.transformed import Transform
 from tilec.schedule.values import SCHEDULE_LINE, Rewritten, Schedule
@@ -96,6 +97,11 @@ def most_lanes(work: Lowering, node: Contraction | Map) -> int:
     return work.core.lanes(widest.bytes)
 
 
+def total_of(work: Lowering) -> DType:
+    """Type of the totals of long sums of floats."""
+    return F64 if work.core.has_f64 else F32
+
+
 def finish(
     work: Lowering, group: Unit, body: special.Body, kernel_named: str | None = None
 ) -> None:
@@ -132,6 +138,8 @@ def finish(
         work.observe(Spread.name, kernel)
         kernel = Trees(work.core.gpu).apply(kernel)
         work.observe(Trees.name, kernel)
+        kernel = Wide(work.core.gpu).apply(kernel)
+        work.observe(Wide.name, kernel)
     elif "vectorise" not in work.disable:
         kernel = Vectorise(body.lanes, WIDE).apply(kernel)
         work.observe("vectorise", kernel)

@@ -19,7 +19,7 @@ from tilec.target.host import Cache, Host, host
 
 _FOLDER: Final = Path(__file__).parent / "descriptions"
 _GENERIC: Final = "generic"
-_OF_CODE: Final = ("widest_lanes", "gpu")
+_OF_CODE: Final = ("widest_lanes", "gpu", "has_f64")
 """What the language of a backend brings, not the processor."""
 
 
@@ -51,6 +51,7 @@ class Core:
         core_gigabytes: GB/s that one core reads from memory: few lines can be under way at once.
         widest_lanes: Lanes that a vector may have in the code; 0 when there is no limit.
         gpu: What runs groups of items, where that is no processor.
+        has_f64: Whether it computes in f64; else long sums of f32 have totals of f32.
     """
 
     name: str = "skylake-avx512"
@@ -74,6 +75,7 @@ class Core:
     core_gigabytes: float = 12
     widest_lanes: int = 0
     gpu: Gpu | None = None
+    has_f64: bool = True
 
     @property
     def key(self) -> str:
