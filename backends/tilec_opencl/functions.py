@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from math import gcd, prod
 from typing import Final
@@ -36,6 +36,9 @@ WIDE_BYTES: Final = 16
 
 MAX_UNROLLED: Final = 4096
 """Iterations of an UNROLL loop that are written out; more than that is a mistake."""
+
+MOST_GROUPS: Final = 65535
+"""Groups along the second and the third axis of a range."""
 
 _WORD: Final = re.compile(r"[^A-Za-z0-9_]")
 _WORDS: Final = """
@@ -177,6 +180,9 @@ class FunctionWriter:
         tests: list[str] = []
         values = dict(self._values)
         inner, outer = loops[::-1][:2], loops[::-1][2:]
+        shape = [*map(_trips, inner), *([prod(map(_trips, outer))] if outer else [])]
+        if not _fits(shape, machine.group_shape(shape)):
+            inner, outer = [], loops[::-1]
         for axis, loop in enumerate(inner):
             extents.append(_trips(loop))
             word = self._fresh(loop.var)
@@ -186,7 +192,7 @@ class FunctionWriter:
         if outer:
             extents.append(prod(map(_trips, outer)))
             rest = self._fresh("outer") if len(outer) > 1 else self._fresh(outer[0].var)
-            self._line(f"{self.index} {rest} = {self._global(2)};")
+            self._line(f"{self.index} {rest} = {self._global(len(inner))};")
             tests.append(f"{rest} < {extents[-1]}")
             for at, loop in enumerate(outer):
                 if at == len(outer) - 1:
@@ -216,8 +222,13 @@ class FunctionWriter:
         axes: list[list[int]] = []
         dialect = self.helpers.dialect
         used = Uses().block(nest.body).variables
-        for loops, numbers in ((nest.groups, dialect.group), (nest.items, dialect.item)):
+        for loops, given in ((nest.groups, dialect.group), (nest.items, dialect.item)):
             axes.append([1, 1, 1])
+            numbers, counts = list(given), [_trips(loop) for loop in reversed(loops)]
+            if not _fits(counts, [1] * len(counts)):  # all of them along the first axis
+                for axis, count in enumerate(counts):
+                    last = "" if axis == len(counts) - 1 else f" % {count}"
+                    numbers[axis] = f"{given[0]} / {prod(counts[:axis])}{last}"
             for axis, loop in enumerate(reversed(loops)):
                 axes[-1][axis] = _trips(loop)
                 if loop.var not in used:
@@ -226,6 +237,8 @@ class FunctionWriter:
                 self._line(f"const {self.index} {word} = {numbers[axis]};")
                 values[loop.var] = self._iteration(loop, word)
         groups, (x, y, z) = axes
+        if not _fits(groups, (1, 1, 1)):
+            groups = [prod(groups), 1, 1]
         self._shape = x, y, z
         self._block(_guarded(guards, nest.body), values)
         return tuple(g * n for g, n in zip(groups, self._shape, strict=True)), self._shape
@@ -344,6 +357,12 @@ class FunctionWriter:
             word = f"{base}_{count}"
         self._taken[word] = name
         return word
+
+
+def _fits(sizes: Sequence[int], local: Sequence[int]) -> bool:
+    """Whether devices take a range of groups; of all but the first axis CUDA's are limited."""
+    groups = (-(-size // own) for size, own in zip(sizes, local, strict=True))
+    return all(count <= MOST_GROUPS for count in [*groups][1:])
 
 
 def _trips(loop: For) -> int:

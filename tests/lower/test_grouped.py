@@ -97,7 +97,7 @@ def test_edges_are_tested_where_there_are_some() -> None:
 def test_everything_else_is_spread_over_items() -> None:
     from tilec.kernel.printer import print_module
 
-    text = "function (A[M, N]) -> (B) { B[j, i : N, M] = +(A[i, j]); }"
-    module = lower_program(program(text, A=(5, 7)), core=small())
+    text = "function (A[M, N], V[N]) -> (B) { B = A + V; }"
+    module = lower_program(program(text, A=(5, 7), V=(7,)), core=small())
     verify(module)
     assert print_module(module).count("parallel for") == 2

@@ -60,6 +60,25 @@ def test_vectors_are_moved_whole_where_they_are_aligned() -> None:
     assert "*(__local const float4*)" in text
 
 
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+def test_ranges_that_are_long_along_another_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the second and the third axis CUDA takes 65535 groups."""
+    from tilec_opencl import functions
+
+    texts = {
+        "function (X[M, N], V[N]) -> (Y) { Y = X * 2 + V; }": (40, 3),
+        "function (X[B, M, N]) -> (Y) { Y[b, j, i : B, N, M] = =(X[b, i, j]); }": (5, 17, 33),
+    }
+    monkeypatch.setattr(functions, "MOST_GROUPS", 2)
+    for text, shape in texts.items():
+        x, v = np.arange(np.prod(shape), dtype=np.float32).reshape(shape), np.ones(3, np.float32)
+        function, given = tilec.function(text), [x, v][: 1 + ("V" in text)]
+        options = replace(GPU_OPTIONS, group_items=32, debug=True)
+        executable = function.compile(*given, options=options)
+        assert "/ 3" in executable.source("opencl") or "% 3" in executable.source("opencl")
+        np.testing.assert_array_equal(executable(*given), function(*given, target="reference"))
+
+
 @needs_nvcc
 def test_nvcc_compiles_cuda(tmp_path: Path) -> None:
     text = emit_module(turned_vectors(), CUDA, GPU).text
@@ -85,6 +104,7 @@ PROGRAMS = {
         {"X": (5, 300)},
     ),
     "columns": ("function (X[M, N]) -> (S) { S[j : N] = +(X[i, j]); }", {"X": (4100, 64)}),
+    "transpose": ("function (X[M, N]) -> (T) { T[j, i : N, M] = =(X[i, j]); }", {"X": (35, 61)}),
     "all of a matrix": ("function (X[M, N]) -> (S) { S[] = +(X[i, j]); }", {"X": (4100, 65)}),
 }
 

@@ -23,7 +23,8 @@ from tilec.lower.split import TASK, split
 from tilec.lower.streams import StreamWriter, reduction
 from tilec.lower.tiles import TileWriter
 from tilec.lower.translate import Place
-from tilec.lower.transpose import TransposeWriter, transposition
+from tilec.lower.transpose import TransposeWriter, transposition, turn_of
+from tilec.lower.turned import TurnWriter
 from tilec.lower.work import Lowering, finish, most_lanes, total_of
 from tilec.schedule import grouped, stream
 from tilec.schedule.grouped import Grouped
@@ -127,7 +128,8 @@ def _lower_flats(
         return
     moved = _transpose(work, flats, target, name)
     if moved is not None:
-        reason = "nothing is computed: it is transposed in registers"
+        where = "registers" if work.core.gpu is None else "local memory"
+        reason = f"nothing is computed: it is transposed in {where}"
         work.decide(Decision(name, reason, None, flops_of(flats)))
         finish(work, group, moved, name)
         return
@@ -164,16 +166,20 @@ def _transpose(
     work: Lowering, flats: list[FlatPiece], target: Target, name: str
 ) -> special.Body | None:
     """A map that reads along another loop than it stores along; None for any other."""
-    if len(flats) != 1 or work.disable & {TRANSPOSE, "vectorise"}:
+    if len(flats) != 1 or TRANSPOSE in work.disable:
         return None
-    problem = transposition(flats[0], target, work.core)
-    if problem is None:
-        return None
+    (flat,), places, body = flats, flat_places(work.places), None
     threads = "thread" not in work.disable
-    writer = TransposeWriter(problem, flats[0], target, flat_places(work.places), threads)
-    body = writer.body()
+    if work.core.gpu is not None:
+        turn = turn_of(flat, target)
+        if turn is not None:
+            body = TurnWriter(turn, flat, target, places, work.core.gpu).body()
+    elif "vectorise" not in work.disable:
+        problem = transposition(flat, target, work.core)
+        if problem is not None:
+            body = TransposeWriter(problem, flat, target, places, threads).body()
     wanted = wanted_for(work.schedule, name)
-    return body if wanted is None or str(wanted) in body.schedule else None
+    return body if body is None or wanted is None or str(wanted) in body.schedule else None
 
 
 def _plain(

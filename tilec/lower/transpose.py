@@ -17,7 +17,7 @@ written by plain loops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from math import prod
 
@@ -75,6 +75,21 @@ _RUN = ".run"
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Two loops that change places.
+
+    Attributes:
+        along: Loop along which the result is stored.
+        across: Loop along which the reads are consecutive.
+        reads: These reads.
+    """
+
+    along: Axis
+    across: Axis
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Transposition:
     """What has to be transposed.
 
@@ -100,13 +115,13 @@ class Transposition:
         return self.lanes * (self.groups[self.along.name] + 1)
 
 
-def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition | None:
-    """The transposition in a map, if there is one."""
+def turn_of(flat: FlatPiece, target: Target) -> Turn | None:
+    """The loops that change places in a map, if there are any."""
     piece = flat.piece
     if target.agg is not Aggregation.ASSIGN or not piece.covered or len(piece.parts) != 1:
         return None
     (part,) = piece.parts
-    if part.axes or part.constraints or part.divisible or not core.vector_bytes:
+    if part.axes or part.constraints or part.divisible:
         return None
     after = () if flat.epilogue is None else offsets(flat.epilogue)
     if any(form_of(form).denominator > 1 for form in (*flat.stores, *offsets(part.body), *after)):
@@ -120,30 +135,51 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
         for read in reads(part.body)
         if form_of(read.access[0]).coefficient(along.name) not in (0, 1)
     )
-    sizes = {read.dtype.bytes for read in found} | {target.output.type.dtype.bytes}
     across = [
         axis
         for axis in piece.axes
         if found and all(form_of(read.access[0]).coefficient(axis.name) == 1 for read in found)
     ]
-    if len(across) != 1 or len(sizes) != 1 or not sizes.issubset(_ELEMENT_BYTES):
+    return Turn(along, across[0], tuple(found)) if len(across) == 1 else None
+
+
+def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition | None:
+    """The transposition in a map, if there is one that fits the registers."""
+    turn = turn_of(flat, target) if core.vector_bytes else None
+    if turn is None:
         return None
-    size = sizes.pop()
+    store, across = form_of(flat.stores[0]), turn.across
+    sizes = {read.dtype.bytes for read in turn.reads} | {target.output.type.dtype.bytes}
+    if len(sizes) != 1 or not sizes.issubset(_ELEMENT_BYTES):
+        return None
+    size, axes = sizes.pop(), flat.piece.axes
     lanes = core.lanes(size)
-    if lanes < 2 or min(along.extent, across[0].extent) < lanes:
+    if lanes < 2 or min(turn.along.extent, across.extent) < lanes:
         return None
     square, high, wide = lanes * size, GROUP, GROUP
-    is_large = prod(axis.extent for axis in piece.axes) * size > core.last_cache_bytes
-    is_apart = abs(store.coefficient(across[0].name)) * size >= PAGE_BYTES
-    others = (axis for axis in piece.axes if axis is not along)
+    is_large = prod(axis.extent for axis in axes) * size > core.last_cache_bytes
+    is_apart = abs(store.coefficient(across.name)) * size >= PAGE_BYTES
+    others = (axis for axis in axes if axis is not turn.along)
     is_whole = all(store.coefficient(axis.name) * size % core.line_bytes == 0 for axis in others)
     in_runs = is_large and is_apart and not is_whole
     if in_runs:
         high, wide = RUN_BYTES // square, max(1, core.l2_bytes // _HELD // RUN_BYTES // lanes)
     elif is_large and is_whole:
         high, wide = 1, STRIP_BYTES // square
-    groups = {along.name: high, across[0].name: wide}
-    return Transposition(along, across[0], tuple(found), lanes, groups, in_runs)
+    groups = {turn.along.name: high, across.name: wide}
+    return Transposition(turn.along, across, turn.reads, lanes, groups, in_runs)
+
+
+def turned_body(reads: Sequence[Read], held: Iterable[str], body: Scalar) -> Scalar:
+    """A body whose reads along the other loop are of what is at hand under some names."""
+    names = dict(zip(reads, held, strict=True))
+
+    def change(node: Scalar) -> Scalar | None:
+        if not isinstance(node, Read) or node not in names:
+            return None
+        return Read(names[node], (), node.dtype)
+
+    return rewrite(body, change)
 
 
 @dataclass(slots=True)
@@ -274,14 +310,8 @@ class TransposeWriter:
             self.locals.append(held)
             columns.append((held, square.rows))
             known[held.name] = Load(held.name, _ZERO, VType(read.dtype))
-        names = dict(zip(problem.reads, known, strict=True))
-
-        def change(node: Scalar) -> Scalar | None:
-            if not isinstance(node, Read) or node not in names:
-                return None
-            return Read(names[node], (), node.dtype)
-
-        value = translate(rewrite(self.flat.piece.parts[0].body, change), self.places, known)
+        body = turned_body(problem.reads, known, self.flat.piece.parts[0].body)
+        value = translate(body, self.places, known)
         value = convert(value, self.target.result)
         if self.flat.epilogue is not None:
             value = translate(self.flat.epilogue, self.places, {RESULT: value})
