@@ -192,16 +192,11 @@ class FunctionWriter:
         if outer:
             extents.append(prod(map(_trips, outer)))
             rest = self._fresh("outer") if len(outer) > 1 else self._fresh(outer[0].var)
-            self._line(f"{self.index} {rest} = {self._global(len(inner))};")
+            self._line(f"const {self.index} {rest} = {self._global(len(inner))};")
             tests.append(f"{rest} < {extents[-1]}")
             for at, loop in enumerate(outer):
-                if at == len(outer) - 1:
-                    values[loop.var] = self._iteration(loop, rest)
-                    continue
-                word = self._fresh(loop.var)
-                self._line(f"const {self.index} {word} = {rest} % {_trips(loop)};")
-                self._line(f"{rest} /= {_trips(loop)};")
-                values[loop.var] = self._iteration(loop, word)
+                count = f"({_part(rest, list(map(_trips, outer)), at)})"
+                values[loop.var] = self._iteration(loop, rest if len(outer) == 1 else count)
         local = machine.group_shape(extents)
         whole = all(extent % size == 0 for extent, size in zip(extents, local, strict=True))
         if not whole:
@@ -226,9 +221,7 @@ class FunctionWriter:
             axes.append([1, 1, 1])
             numbers, counts = list(given), [_trips(loop) for loop in reversed(loops)]
             if not _fits(counts, [1] * len(counts)):  # all of them along the first axis
-                for axis, count in enumerate(counts):
-                    last = "" if axis == len(counts) - 1 else f" % {count}"
-                    numbers[axis] = f"{given[0]} / {prod(counts[:axis])}{last}"
+                numbers = [f"({_part(given[0], counts, axis)})" for axis in range(len(counts))]
             for axis, loop in enumerate(reversed(loops)):
                 axes[-1][axis] = _trips(loop)
                 if loop.var not in used:
@@ -357,6 +350,13 @@ class FunctionWriter:
             word = f"{base}_{count}"
         self._taken[word] = name
         return word
+
+
+def _part(number: str, counts: Sequence[int], axis: int) -> str:
+    """One of several numbers that were made one, the first of which runs fastest."""
+    before = prod(counts[:axis])
+    text = number if before == 1 else f"{number} / {before}"
+    return text if axis == len(counts) - 1 else f"{text} % {counts[axis]}"
 
 
 def _fits(sizes: Sequence[int], local: Sequence[int]) -> bool:

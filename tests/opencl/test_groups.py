@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,22 +62,27 @@ def test_vectors_are_moved_whole_where_they_are_aligned() -> None:
 
 
 @pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
-def test_ranges_that_are_long_along_another_axis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the second and the third axis CUDA takes 65535 groups."""
+@pytest.mark.parametrize("most", [65535, 2])
+def test_ranges_of_many_axes(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items beyond the end of an axis do nothing; CUDA has 65535 groups along all but the first."""
     from tilec_opencl import functions
 
-    texts = {
-        "function (X[M, N], V[N]) -> (Y) { Y = X * 2 + V; }": (40, 3),
-        "function (X[B, M, N]) -> (Y) { Y[b, j, i : B, N, M] = =(X[b, i, j]); }": (5, 17, 33),
-    }
-    monkeypatch.setattr(functions, "MOST_GROUPS", 2)
-    for text, shape in texts.items():
-        x, v = np.arange(np.prod(shape), dtype=np.float32).reshape(shape), np.ones(3, np.float32)
-        function, given = tilec.function(text), [x, v][: 1 + ("V" in text)]
-        options = replace(GPU_OPTIONS, group_items=32, debug=True)
-        executable = function.compile(*given, options=options)
-        assert "/ 3" in executable.source("opencl") or "% 3" in executable.source("opencl")
-        np.testing.assert_array_equal(executable(*given), function(*given, target="reference"))
+    monkeypatch.setattr(functions, "MOST_GROUPS", most)
+    text = (
+        "function (X[A, B, C, D], V[A], W[B], Y[C]) -> (Z, T) "
+        "{ Z[a, b, c, d : A, B, C, D] = =(X[a, b, c, d] * V[a] + W[b] - Y[c]); "
+        "T[a, b, d, c : A, B, D, C] = =(X[a, b, c, d]); }"
+    )
+    function, random = tilec.function(text), np.random.default_rng(1)
+    given = [random.random(shape, np.float32) for shape in ((3, 5, 36, 18), (3,), (5,), (36,))]
+    executable = function.compile(*given, options=replace(GPU_OPTIONS, group_items=64, debug=True))
+    source = executable.source("opencl")
+    assert ("get_global_id(2)" in source) is (most > 2)
+    assert ("get_group_id(2)" in source) is (most > 2)
+    found: Any = executable(*given)
+    wanted: Any = function(*given, target="reference")
+    for own, right in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(own, right, rtol=1e-5, atol=1e-6)
 
 
 @needs_nvcc
