@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import ml_dtypes
 import numpy as np
@@ -110,13 +110,16 @@ def _given(x: object, wanted: str | None) -> tilec.Tensor:
     if isinstance(x, bool | int | float):
         return _number(x, wanted or tile_name(promoted(type(x))))
     if wanted is None:
-        is_nested = isinstance(x, list | tuple)
-        leaves: list[Any] = tree.flatten(cast("object", x)) if is_nested else [x]
-        wanted = tile_name(promoted(*(getattr(each, "dtype", type(each)) for each in leaves)))
+        leaves = tree.flatten(cast("object", x)) if isinstance(x, list | tuple) else [x]
+        wanted = tile_name(promoted(*map(_own_dtype, leaves)))
     kind = numpy_dtype(wanted)
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite
         array = np.array(x) if kind == ml_dtypes.bfloat16 else np.array(x, dtype=kind)
         return tilec.tensor(array.astype(kind, copy=False))
+
+
+def _own_dtype(leaf: object) -> object:
+    return getattr(leaf, "dtype", cast("object", type(leaf)))
 
 
 @cache
