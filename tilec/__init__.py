@@ -23,6 +23,7 @@ from tilec.errors import (
     UserError,
 )
 from tilec.options import Options
+from tilec.program.backward import gradients
 from tilec.program.check_grad import check_grad
 from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
@@ -93,6 +94,7 @@ __all__ = [
     "evaluate",
     "function",
     "grad",
+    "gradients",
     "jvp",
     "load",
     "placeholder",

@@ -12,6 +12,7 @@ from tests.property.programs import RANDOM, Case, cases
 from tilec.lang.check import check_file
 from tilec.lang.lower.program import lower
 from tilec.lang.parse import parse
+from tilec.rewrite.cse import ShareEqual
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import CHEAP_OPERATIONS, MAX_DEPTH, MAX_OPERATIONS, Inline
 from tilec.source import Source
@@ -119,7 +120,7 @@ def bound(case: Case) -> Program:
 @given(cases(max_statements=4))
 def test_values_are_unchanged(case: Case) -> None:
     before = bound(case)
-    after = DropDead().apply(before)
+    after = ShareEqual().apply(DropDead().apply(before))
     verify(after)
     inlined = Inline().apply(after)
     verify(inlined)

@@ -31,6 +31,7 @@ from tilec.program.products import Products, choose_products
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, portions, split_constants
+from tilec.rewrite.cse import ShareEqual
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.rewrite.layout import ChannelsLast
@@ -43,7 +44,7 @@ from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify as verify_program
 
-REWRITES: Final = (DropDead.name, Inline.name, ChannelsLast.name)
+REWRITES: Final = (DropDead.name, ShareEqual.name, Inline.name, ChannelsLast.name)
 """Names of the passes over the tensor IR, in order."""
 
 CONVOLUTIONS: Final = "convolutions"
@@ -172,7 +173,7 @@ def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
 def rewrite(program: Program, recipe: Recipe, hook: Hook) -> Program:
     """The program after the passes over the tensor IR."""
     bound = frozenset(given.name for given in recipe.arguments if given.bound)
-    for each in (DropDead(), Inline(bound), ChannelsLast()):
+    for each in (DropDead(), ShareEqual(), Inline(bound), ChannelsLast()):
         if each.name not in recipe.options.disable:
             work = partial(each.apply, program)
             program = hook.step(each.name, program.name, work, print_program, verify_program)
