@@ -146,6 +146,14 @@ def test_a_placeholder_has_a_type_and_no_elements() -> None:
         y.numpy()
 
 
+def test_what_a_traced_function_raises_comes_through() -> None:
+    def fails(x: tilec.Tensor) -> tilec.Tensor:
+        raise KeyError(x.shape)
+
+    with pytest.raises(KeyError, match="2"):
+        tilec.compile(fails, tilec.Spec((2,)))
+
+
 def test_faults_are_told() -> None:
     x = tilec.tensor(A)
     with pytest.raises(ShapeError, match="4 is not 3"):

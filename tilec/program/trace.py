@@ -18,7 +18,6 @@ from tilec.runtime.spec import Spec
 from tilec.schedule.values import Schedule
 
 
-@public
 def compile(
     function: Callable[..., object],
     *specs: object,
@@ -43,6 +42,7 @@ def compile(
 
     Raises:
         UserError: something does not fit, or the function returns anything but tensors.
+            What else the function raises comes through.
 
     Example:
         >>> import numpy as np
@@ -58,9 +58,22 @@ def compile(
 
 def trace(function: Callable[..., object], *specs: object) -> Linked:
     """The graph of a Python function, linked: see ``compile``."""
-    names = _names(function, len(specs))
-    inputs = [Placeholder(name, _spec(name, each)) for name, each in zip(names, specs, strict=True)]
+    inputs = _inputs(function, specs)
+    # Not a part of the compiler: an error in it is none of tilec's.
     found = function(*(Tensor(Value(each)) for each in inputs))
+    return _linked(function, found, inputs)
+
+
+@public
+def _inputs(function: Callable[..., object], specs: Sequence[object]) -> list[Placeholder]:
+    names = _names(function, len(specs))
+    return [Placeholder(name, _spec(name, each)) for name, each in zip(names, specs, strict=True)]
+
+
+@public
+def _linked(
+    function: Callable[..., object], found: object, inputs: Sequence[Placeholder]
+) -> Linked:
     named = {name: each.value for name, each in _results(found).items()}
     title = getattr(function, "__name__", MAIN)
     return link(named, inputs, title if title.isidentifier() else MAIN)

@@ -150,6 +150,11 @@ if TYPE_CHECKING:
             """Extents."""
             ...
 
+        @property
+        def trainable(self) -> bool:
+            """False for one that optimizers leave alone."""
+            ...
+
         def assign(self, value: object) -> Tensor:
             """Give the variable another value."""
             ...

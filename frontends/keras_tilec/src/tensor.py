@@ -6,7 +6,7 @@ looks at elements: operations build a graph, which a trainer compiles as a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -72,6 +72,16 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return self._node.size
+
+    @property
+    def array(self) -> Array:
+        """The elements, computed now if need be; nobody may change them."""
+        return self._known.numpy()
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the elements are there, and what they came from is forgotten."""
+        return self._node.is_known
 
     def numpy(self) -> Array:
         """A copy of the elements, computed now if need be; the graph that makes them stays."""
@@ -236,6 +246,13 @@ class Tensor:
 
     def __rrshift__(self, other: object) -> Tensor:
         return _call("right_shift", other, self)
+
+
+def settled(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same tensors, computed in one program, without what they came from."""
+    nodes = [each.node if each.is_settled else tilec.Tensor(each.node.value) for each in tensors]
+    tilec.evaluate(*nodes)
+    return [Tensor(each) for each in nodes]
 
 
 @cache

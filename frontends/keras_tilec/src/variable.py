@@ -21,5 +21,25 @@ class Variable(KerasVariable):
     def _convert_to_tensor(self, value: object, dtype: object = None) -> Tensor:
         return convert(value, dtype)
 
+    @property
+    def own_dtype(self) -> str:
+        """The dtype in which the value is held, whatever an autocast scope says."""
+        return self._dtype
+
+    @property
+    def array(self) -> Array:
+        """The elements, outside of all scopes; nobody may change them."""
+        assert self._value is not None
+        return self._value.array
+
+    @property
+    def is_settled(self) -> bool:
+        """False while the value is the result of a step that is still being recorded."""
+        return self._value is None or self._value.is_settled
+
+    def exchange(self, value: Tensor) -> None:
+        """Put another tensor of the same type in place of the value."""
+        self._value = value
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.value.__array__(dtype, copy)
