@@ -10,9 +10,9 @@ import pytest
 
 import tilec
 from tests.lower.texts import program
-from tilec.kernel.ir import Kernel, Zip
+from tilec.kernel.ir import Kernel, Prefetch, Zip
 from tilec.kernel.printer import print_kernel
-from tilec.kernel.walk import expressions
+from tilec.kernel.walk import expressions, statements
 from tilec.lower.pipeline import lower_program
 from tilec.runtime.arrays import Array
 from tilec.target.core import host_core
@@ -93,3 +93,15 @@ def test_large_results_are_stored_in_runs_or_whole_lines(
     assert (".run" in executable.source("kernel")) is in_runs or not small.vector_bytes
     for threads in (1, 2):
         np.testing.assert_array_equal(np.asarray(function(a, num_threads=threads)), a.T)
+
+
+@pytest.mark.parametrize(("columns", "asks"), [(64, True), (1024, True), (1040, False)])
+def test_short_rows_ask_for_those_of_the_next_strip(columns: int, asks: bool) -> None:
+    core = replace(host_core(), vector_bytes=64, l2_bytes=1 << 12, l3_bytes=0)
+    text = "function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }"
+    (kernel,) = lower_program(program(text, A=(64, columns)), core=core).kernels
+    found = [each for each in statements(kernel.body) if isinstance(each, Prefetch)]
+    assert len(found) == (16 if asks else 0)
+    if asks:
+        begin = f"prefetch A[i.block * {16 * columns} + j.block * 16 + {16 * columns}]"
+        assert begin in print_kernel(kernel)

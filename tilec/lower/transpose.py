@@ -8,8 +8,10 @@ power of two apart meet in a few of its sets.
 Squares come in groups, so that lines beside each other are touched one soon after the other. Of
 large results, groups are strips as high as a square: their rows are as many long runs for the
 prefetchers, and lines are written past the caches one by one, which takes the same time wherever
-they lie. Only whole lines can be. Where the rows of a large result begin within lines and are a
-page or more apart, a group is left in scratch memory first and stored in runs of a kilobyte.
+they lie. Only whole lines can be. Rows that end within a page are too short for the prefetchers:
+there each square asks for the one below, in the next strip. Where the rows of a large result begin
+within lines and are a page or more apart, a group is left in scratch memory first and stored in
+runs of a kilobyte.
 
 Assumes a piece that ``transposition`` recognises. Guarantees that what is left at the edges is
 written by plain loops.
@@ -28,6 +30,7 @@ from tilec.kernel.ir import (
     For,
     Load,
     LoopKind,
+    Prefetch,
     Scope,
     Stmt,
     Store,
@@ -100,6 +103,7 @@ class Transposition:
         lanes: Elements of a vector, and rows of a square.
         groups: Squares of a group along the two loops.
         in_runs: Whether results are stored in runs, out of scratch memory.
+        asks: Whether a square asks for that of the next strip.
     """
 
     along: Axis
@@ -108,6 +112,7 @@ class Transposition:
     lanes: int
     groups: Mapping[str, int]
     in_runs: bool
+    asks: bool
 
     @property
     def pitch(self) -> int:
@@ -167,7 +172,8 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     elif is_large and is_whole:
         high, wide = 1, STRIP_BYTES // square
     groups = {turn.along.name: high, across.name: wide}
-    return Transposition(turn.along, across, turn.reads, lanes, groups, in_runs)
+    asks = is_large and is_whole and across.extent * size <= PAGE_BYTES
+    return Transposition(turn.along, across, turn.reads, lanes, groups, in_runs, asks)
 
 
 def turned_body(reads: Sequence[Read], held: Iterable[str], body: Scalar) -> Scalar:
@@ -299,11 +305,14 @@ class TransposeWriter:
         columns: list[tuple[Buffer, tuple[Var, ...]]] = []
         for number, read in enumerate(problem.reads):
             kind = VType(read.dtype, lanes)
-            rows: list[Expr] = []
+            form, rows = form_of(read.access[0]), list[Load]()
             for r in range(lanes):
                 point = {**starts, along: build.add(starts[along], build.const(r))}
-                where = substitute(form_expr(form_of(read.access[0])), point)
+                where = substitute(form_expr(form), point)
                 rows.append(Load(self.places[read.tensor].buffer.name, where, kind))
+            if problem.asks:
+                below = build.const(form.coefficient(along) * lanes)
+                stmts += [Prefetch(row.buffer, build.add(row.index, below)) for row in rows]
             square = turned(rows, f".square{number}.")
             stmts += square.stmts
             held = Buffer(f".column{number}", kind, 1, scope=Scope.REGISTER, writable=True)
