@@ -80,6 +80,33 @@ def test_streams_are_explained() -> None:
     assert kernel.rejected
 
 
+def test_the_other_kind_that_lost_is_listed() -> None:
+    function, specs = tilec.function(MATMUL), (Spec((512, 2048)), Spec((2048, 4)))
+    (kernel,) = function.compile(*specs, options=CPU).explain().kernels
+    assert kernel.schedule.startswith("stream")
+    tile, *others = kernel.rejected
+    assert tile.schedule.startswith("tile")
+    assert tile.ratio > 1
+    assert all(each.schedule.startswith("stream") for each in others)
+    assert f"rejected    {tile.ratio:.2f} x, " in str(kernel)
+    # The reverse: whoever asks for the tile is told of the stream.
+    (kernel,) = function.compile(*specs, options=CPU, schedule=tile.schedule).explain().kernels
+    stream = kernel.rejected[0]
+    assert stream.schedule.startswith("stream")
+    assert stream.ratio == pytest.approx(1 / tile.ratio)
+
+
+def test_temporaries_are_listed() -> None:
+    text = """function (A[M, K], B[K, N]) -> (D) {
+        C[i, j : M, N] = +(A[i, k] * B[k, j]); S[j : N] = +(C[i, j]);
+        D[i, j : M, N] = +(C[i, k] * S[j]); }"""
+    found = tilec.function(text).compile(*SPECS, options=CPU).explain()
+    assert dict(found.temporaries) == {"C": 128 * 128 * 4, "S": 128 * 4}
+    assert "temporaries: 2, 64.5 KiB: C 64.0 KiB, S 0.5 KiB" in str(found)
+    assert found.as_json()["temporaries"][0].keys() == {"name", "bytes"}
+    assert "temporaries" not in str(tilec.function(MATMUL).compile(*SPECS).explain(measure=False))
+
+
 SUM = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"
 
 

@@ -249,7 +249,8 @@ def _stream(
     if isinstance(found, str):
         refuse(name, wanted, found)
         return None
-    work.decide(Decision(name, found.problem, found.plan, flops_of(flats)))
+    source = (flats[0], target)
+    work.decide(Decision(name, found.problem, found.plan, flops_of(flats), source=source))
     places = flat_places(work.places)
     return StreamWriter(found.problem, found.plan, flats[0], target, places).body()
 
@@ -293,7 +294,8 @@ def _tile(
         plan = why or wanted
     if isinstance(plan, str):
         return refuse(name, wanted, plan)
-    work.decide(Decision(name, problem, plan, flops_of(flats), ahead))
+    source = (flats[0], target)
+    work.decide(Decision(name, problem, plan, flops_of(flats), ahead, source=source))
     return tile_body(work, problem, plan, target, node.name)
 
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from tilec.errors import ScheduleError
 from tilec.lower.flatten import FlatPiece
+from tilec.lower.loops import Target
 from tilec.lower.units import Unit
 from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
@@ -50,6 +51,7 @@ class Decision:
         flops: Arithmetic operations, as if no constraint left a point out.
         ahead: Whether the vector operand is a constant that is packed ahead.
         pieces: Pieces, plans and types of the plain loops; none for a register tile.
+        source: What a register tile or a stream was made of.
     """
 
     kernel: str
@@ -58,6 +60,7 @@ class Decision:
     flops: int
     ahead: bool = False
     pieces: tuple[Planned, ...] = ()
+    source: tuple[FlatPiece, Target] | None = None
 
 
 Decide: TypeAlias = "Callable[[Decision], None]"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tilec.lower.decide import Planned
+from tilec.lower.decide import Decision, Planned
 from tilec.lower.flatten import FlatPiece
 from tilec.lower.loops import Target
 from tilec.lower.nests import nests_of
@@ -67,11 +67,52 @@ def streamed(
     product = recognise(flat, target) if tiles and plan.share is not None else "used once"
     if not isinstance(product, str):
         tile = model.choose(product, core, ahead=ahead, workspace_bytes=workspace_bytes)
-        if not isinstance(tile, str):
-            busy = model.cycles(product, core, tile) / (core.gigahertz * 1e9)
-            if max(busy, stream.reading(problem, core)) < stream.seconds(problem, core, plan):
-                return f"'{tile}' takes less time"
+        if isinstance(tile, Tiled) and _tile_over_stream(product, tile, problem, plan, core) < 1:
+            return f"'{tile}' takes less time"
     return Stream(problem, plan)
+
+
+def _tile_over_stream(
+    product: Product, tile: Tiled, problem: Reduction, plan: Streamed, core: Core
+) -> float:
+    """Predicted time of a tile over that of a stream, both on one thread."""
+    busy = model.cycles(product, core, tile) / (core.gigahertz * 1e9)
+    return max(busy, stream.reading(problem, core)) / stream.seconds(problem, core, plan)
+
+
+def lost(decision: Decision, core: Core, workspace_bytes: int) -> tuple[str, float] | None:
+    """The best stream that lost to a tile, or tile that lost to a stream; None where there is none.
+
+    Args:
+        decision: The kernel.
+        core: The processor.
+        workspace_bytes: Limit of scratch memory.
+
+    Returns:
+        The schedule, and its predicted time over that of the chosen one.
+    """
+    if decision.source is None:
+        return None
+    flat, target = decision.source
+    match decision.plan:
+        case Tiled() as tile if isinstance(decision.problem, Product):
+            problem = reduction(flat, target)
+            if isinstance(problem, str):
+                return None
+            plan = stream.choose(problem, core, workspace_bytes)
+            if isinstance(plan, str):
+                return None
+            return str(plan), 1 / _tile_over_stream(decision.problem, tile, problem, plan, core)
+        case Streamed() as plan if isinstance(decision.problem, Reduction):
+            product = recognise(flat, target)
+            if isinstance(product, str):
+                return None
+            tile = model.choose(product, core, ahead=False, workspace_bytes=workspace_bytes)
+            if isinstance(tile, str):
+                return None
+            return str(tile), _tile_over_stream(product, tile, decision.problem, plan, core)
+        case _:
+            return None
 
 
 def tiled(

@@ -14,6 +14,7 @@ import numpy as np
 from tilec.dtypes import Kind
 from tilec.errors import ArgumentError, ScheduleError
 from tilec.kernel.ir import INDEX, Buffer, Module
+from tilec.lower import rival
 from tilec.lower.decide import Decision, Planned
 from tilec.lower.nests import nests_of
 from tilec.program.compile import built
@@ -27,6 +28,7 @@ from tilec.schedule.explain import (
     Explanation,
     KernelReport,
     MethodReport,
+    Rejected,
     limits_of,
     rejected,
     rejected_streams,
@@ -75,12 +77,15 @@ def explain(
         lines = [line for line in kernel.header if line.startswith(SCHEDULE_LINE)]
         problem = "its loops are written directly" if decision is None else decision.problem
         plan = None if decision is None else decision.plan
+        limit = recipe.options.workspace_bytes
         lost = ()
         if isinstance(plan, Streamed) and isinstance(problem, Reduction):
             lost = rejected_streams(problem, plan, core)
         if decision is not None and isinstance(plan, Tiled) and isinstance(problem, Product):
-            limit = recipe.options.workspace_bytes
             lost = rejected(problem, plan, core, decision.ahead, limit)
+        other = None if decision is None else rival.lost(decision, core, limit)
+        if other is not None:
+            lost = (Rejected(*other), *lost)
         reports.append(
             report(
                 call.name,
@@ -97,7 +102,8 @@ def explain(
                 measured=measured.get(call.name),
             )
         )
-    return Explanation(limits, tuple(reports))
+    held = tuple((each.buffer.name, _bytes(each.buffer)) for each in part.module.temporaries)
+    return Explanation(limits, tuple(reports), held)
 
 
 def _methods(part: Part, kernel: str, hertz: float) -> tuple[MethodReport, ...]:

@@ -29,7 +29,7 @@ CALIBRATION = "calibration"
 """Source of limits that were measured."""
 
 SHOWN = 5
-"""How many rejected schedules are listed."""
+"""How many rejected schedules of a kind are listed, and how many temporaries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +190,28 @@ class KernelReport:
                 f"  measured    {_time(self.measured_seconds)}, {rate:.1f} GFLOP/s, "
                 f"{reading:.1f} GB/s, {self.fraction:.0%} of the speed of light"
             )
-        lines += [f"  rejected    {each.ratio:.2f} x  {each.schedule}" for each in self.rejected]
+        lines += [
+            f"  rejected    {each.ratio:.2f} x, {_time(each.ratio * self.predicted_seconds)}  "
+            f"{each.schedule}"
+            for each in self.rejected
+        ]
         lines += [f"  method      {each}" for each in self.methods]
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All kernels of a call, and the limits they are compared with."""
+    """All kernels of a call, and the limits they are compared with.
+
+    Attributes:
+        limits: What the machine can do.
+        kernels: In the order in which they run.
+        temporaries: Name and bytes of what one kernel leaves for another.
+    """
 
     limits: Limits
     kernels: tuple[KernelReport, ...]
+    temporaries: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         limits = self.limits
@@ -209,7 +220,17 @@ class Explanation:
         rates = (f"{each.name} {each.every / 1e9:.0f} GB/s" for each in limits.levels)
         note = "" if limits.source == CALIBRATION else "; 'tilec calibrate' would measure them"
         lines = [", ".join([head, *rates]) + note, *map(str, self.kernels)]
-        return "\n".join([*lines, *self._total()])
+        return "\n".join([*lines, *self._left(), *self._total()])
+
+    def _left(self) -> list[str]:
+        """One line for what is left between kernels, if anything is."""
+        if not self.temporaries:
+            return []
+        size = sum(held for _, held in self.temporaries)
+        largest = sorted(self.temporaries, key=lambda each: (-each[1], each[0]))
+        named = [f"{name} {_size(held)}" for name, held in largest[:SHOWN]]
+        more = ", ..." if len(largest) > SHOWN else ""
+        return [f"temporaries: {len(largest)}, {_size(size)}: {', '.join(named)}{more}"]
 
     def _total(self) -> list[str]:
         """One line for all kernels, where there are several."""
@@ -230,7 +251,8 @@ class Explanation:
             {**asdict(each), "binding": each.binding, "fraction": each.fraction}
             for each in self.kernels
         ]
-        return {"limits": asdict(self.limits), "kernels": kernels}
+        held = [{"name": name, "bytes": size} for name, size in self.temporaries]
+        return {"limits": asdict(self.limits), "kernels": kernels, "temporaries": held}
 
 
 def rejected(
