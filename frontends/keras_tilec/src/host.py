@@ -86,6 +86,12 @@ standardize_data_format: Final[Callable[[str | None], str]] = _module(
 ).standardize_data_format
 """``channels_last`` or ``channels_first``; None is what Keras is configured for."""
 
+
+def activation_function(name: str) -> object:
+    """The activation of a name; Keras's module of them is imported after the backend."""
+    return getattr(_module("activations.activations"), name)
+
+
 SeedGenerator: Final[Any] = _module("random.seed_generator").SeedGenerator
 make_default_seed: Final[Callable[[], int]] = _module("random.seed_generator").make_default_seed
 draw_seed: Final[Callable[[object], Tensor]] = _module("random.seed_generator").draw_seed
