@@ -14,6 +14,7 @@ from keras_tilec.src.convert import convert, node, wrap, wrap_all
 from keras_tilec.src.host import activation_function, in_symbolic_scope, tree
 from keras_tilec.src.tensor import Tensor
 from tilec import ops
+from tilec.dtypes import DType
 from tilec.ops import Activation
 
 Step: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
@@ -125,9 +126,9 @@ def _gates(*functions: object) -> list[Activation]:
     return cast("list[Activation]", found)
 
 
-def _over_time(inputs: object, kind: object, go_backwards: bool) -> tilec.Tensor:
+def _over_time(inputs: object, kind: DType, go_backwards: bool) -> tilec.Tensor:
     """Steps x batch x inputs, in the order in which they are taken."""
-    found = ops.swapaxes(ops.cast(node(inputs), cast("tilec.DType", kind)), 0, 1)
+    found = ops.swapaxes(ops.cast(node(inputs), kind), 0, 1)
     return ops.flip(found, 0) if go_backwards else found
 
 
