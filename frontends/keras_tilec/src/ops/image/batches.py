@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from keras_tilec.src.ops.nn.convolutions import layout_of
 from tilec import Tensor, ops
 
@@ -19,13 +21,13 @@ def check_rank(images: Tensor) -> None:
         )
 
 
-def check_choice(name: str, given: object, known: object) -> None:
+def check_choice(name: str, given: str, known: Iterable[str]) -> None:
     """An argument is one of some words.
 
     Raises:
         ValueError: it is another.
     """
-    words: set[str] = set(known) if isinstance(known, set | dict | tuple) else set()
+    words = {*known}
     if given not in words:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected of one {words}. "

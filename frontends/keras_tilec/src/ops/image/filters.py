@@ -57,10 +57,11 @@ def sobel_edges(images: object, data_format: str | None = None) -> Tensor:
     given = as_float(images)
     check_rank(given)
     batch = as_batch(given, data_format)
-    padded = ops.pad(batch, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
     both = np.stack([_SOBEL, _SOBEL.T], -1)[:, :, None, :]
     filters = ops.cast(tilec.tensor(np.repeat(both, batch.shape[-1], 2)), given.dtype)
-    found = ops.depthwise_conv(padded, filters, layout="channels_last", filters="io")
+    found = ops.depthwise_conv(
+        batch, filters, padding="same_upper", layout="channels_last", filters="io"
+    )
     pairs = ops.reshape(found, (*batch.shape, 2))
     if layout_of(data_format) == "channels_first":
         pairs = ops.transpose(pairs, (0, 3, 1, 2, 4))
