@@ -29,6 +29,7 @@ from tilec.program.executable import Executable, load
 from tilec.program.function import Function, function
 from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.link import Linked
+from tilec.program.opened import OpenExecutable
 from tilec.program.placed import array
 from tilec.program.targets import TargetInfo, devices, targets
 from tilec.program.tensor import Tensor, apply, evaluate, placeholder, tensor
@@ -38,7 +39,7 @@ from tilec.program.tuning import tune
 from tilec.program.vjp import Keep, Pullback, vjp
 from tilec.runtime.backend import DeviceInfo
 from tilec.runtime.device import DeviceArray
-from tilec.runtime.spec import Spec
+from tilec.runtime.spec import OpenSpec, Spec
 from tilec.runtime.stored import Stored, StoredFile
 from tilec.schedule.fourier import FourierPlan
 from tilec.schedule.values import Loops, Plan, Schedule, Streamed, Tiled
@@ -61,6 +62,8 @@ __all__ = [
     "Linked",
     "Loops",
     "NameResolutionError",
+    "OpenExecutable",
+    "OpenSpec",
     "Options",
     "OutOfMemoryError",
     "Plan",

@@ -46,6 +46,20 @@ def test_concrete_sizes_give_a_program() -> None:
     assert found.min() == 0
 
 
+def test_symbolic_sizes_of_one_name_are_equal() -> None:
+    node = helper.make_node("Add", ["x", "y"], ["z"])
+    value = helper.make_tensor_value_info
+    names = [value(name, TensorProto.FLOAT, ["batch", 2]) for name in "xyz"]
+    model = helper.make_model(helper.make_graph([node], "sum", names[:2], names[2:]))
+    run = tilec.onnx.load(model)
+    one = np.ones((3, 2), np.float32)
+    np.testing.assert_array_equal(run(one, one), one + one)
+    with pytest.raises(ShapeError, match="the size batch is 1 for the input y, but 3 for x"):
+        run(one, one[:1])
+    with pytest.raises(ShapeError, match="the size batch is 2 for the input y, but 3 for x"):
+        tilec.onnx.load(model, shapes={"x": (3, 2), "y": (2, 2)})
+
+
 def test_symbolic_sizes_compile_for_each_call() -> None:
     found = tilec.onnx.load(net(["batch", 3, None, 5]).SerializeToString())
     assert isinstance(found, tilec.onnx.Model)

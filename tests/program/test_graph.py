@@ -175,3 +175,43 @@ def test_faults_are_told() -> None:
     tilec.trace(leak, tilec.Spec((2,)))
     with pytest.raises(ArgumentError, match="depends on the input x"):
         (kept[0] * 2).numpy()
+
+
+def test_open_sizes_are_those_that_come() -> None:
+    w = _floats(4, 3)
+
+    def layer(x: tilec.Tensor, y: tilec.Tensor) -> tilec.Tensor:
+        return x @ w + y
+
+    run = tilec.compile(layer, tilec.OpenSpec(("N", 4)), tilec.OpenSpec((None, 3)))
+    assert repr(run) == "<tilec.OpenExecutable (x: f32[N, 4], y: f32[?, 3])>"
+    for count in (2, 5, 2):
+        x, y = _floats(count, 4), _floats(1, 3)
+        np.testing.assert_allclose(run(x, y), x @ w + y, rtol=1e-5)
+    out = np.empty((2, 3), np.float32)
+    assert run(_floats(2, 4), _floats(1, 3), out=out) is out
+    with pytest.raises(tilec.ShapeError, match=r"x has shape \[2, 5\], but it is \[N, 4\] here"):
+        run(_floats(2, 5), _floats(1, 3))
+    with pytest.raises(tilec.ArgumentError, match="2: x, y"):
+        run(_floats(2, 4))
+    with pytest.raises(tilec.TileTypeError, match="has dtype f64"):
+        run(_floats(2, 4), np.ones((1, 3)))
+    with pytest.raises(tilec.ShapeError):
+        run(_floats(2, 4), _floats(3, 3))
+    with pytest.raises(tilec.ArgumentError, match="sizes were given for N"):
+        run.compile(N=2)
+
+
+def test_open_sizes_of_one_name_are_equal() -> None:
+    def both(x: tilec.Tensor, y: tilec.Tensor) -> tilec.Tensor:
+        return x + y
+
+    assert tilec.Spec(("N",)) == tilec.OpenSpec(("N",))
+    run = tilec.compile(both, tilec.OpenSpec(("N",)), tilec.OpenSpec(("N",)))
+    with pytest.raises(tilec.ShapeError, match="the size N is 3 in argument y, but 2 in x"):
+        run(_floats(2), _floats(3))
+    program = run.compile(N=6)
+    assert program.inputs[0][1] == tilec.Spec((6,))
+    assert run.compile(N=6) is program
+    with pytest.raises(tilec.ArgumentError, match="without a name"):
+        tilec.Spec(("", 3))

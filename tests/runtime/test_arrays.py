@@ -212,15 +212,16 @@ def test_foreign_array_that_raises() -> None:
 
 def test_spec_checks_what_it_is_given() -> None:
     sizes: Any = (2, np.int64(3))
+    odd: Any = (1.5,)
     assert Spec(sizes, "float32") == Spec([2, 3], F32)
-    assert Spec((2,), np.dtype("int8")).dtype == I8  # pyright: ignore[reportArgumentType]
-    assert Spec((2,), np.float64).dtype == F64  # pyright: ignore[reportArgumentType]
+    kinds: list[Any] = [np.dtype("int8"), np.float64]
+    assert [Spec((2,), kind).dtype for kind in kinds] == [I8, F64]
     assert str(Spec((2, 3))) == "f32[2, 3]"
     assert str(Spec((2, 3), F32, (1, 2))) == "f32[2, 3] with strides [1, 2]"
     with pytest.raises(ArgumentError, match="not negative"):
         Spec((-1,))
     with pytest.raises(ArgumentError, match="no integer"):
-        Spec((1.5,))  # pyright: ignore[reportArgumentType]
+        Spec(odd)
     with pytest.raises(ArgumentError, match="2 axes but 1 strides"):
         Spec((1, 2), F32, (1,))
     with pytest.raises(TileTypeError, match="no dtype 'f31'"):

@@ -153,6 +153,7 @@ class Model:
         """
         values = values or {}
         asked = [each for each in self._inputs if each.name not in values]
+        _check_names(asked, shapes)
         specs = [Spec(_sizes(each, shapes), each.dtype) for each in asked]
         walk = Walk(self._model, self._files, self._operators, self._constants)
 
@@ -186,7 +187,9 @@ class Model:
                 help=f"the inputs are {', '.join(map(str, self._inputs))}",
             )
         found.update(named)
-        return {each.name: _checked(each, found[each.name]) for each in self._inputs}
+        checked = {each.name: _checked(each, found[each.name]) for each in self._inputs}
+        _check_names(self._inputs, {name: each.shape for name, each in checked.items()})
+        return checked
 
     def _specialise(self, needed: NeedsValueError, given: Mapping[str, Array]) -> None:
         """Take inputs as known from now on."""
@@ -293,6 +296,20 @@ def _check_sizes(given: Input, sizes: Sequence[int]) -> None:
     )
     if not fits:
         raise ShapeError(f"the input {given} was given the sizes {list(sizes)}")
+
+
+def _check_names(inputs: Sequence[Input], shapes: Shapes) -> None:
+    """Sizes of one name are equal."""
+    found: dict[str, tuple[int, str]] = {}
+    for each in inputs:
+        for dim, size in zip(each.dims or (), shapes.get(each.name, ()), strict=False):
+            if isinstance(dim, str):
+                first, where = found.setdefault(dim, (size, each.name))
+                if first != size:
+                    raise ShapeError(
+                        f"the size {dim} is {size} for the input {each.name}, but {first} for "
+                        f"{where}"
+                    )
 
 
 def _checked(given: Input, value: ArrayLike) -> Array:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import cast, overload
+
+from numpy.typing import ArrayLike
 
 from tilec.errors import ArgumentError
 from tilec.options import Options
@@ -12,10 +14,43 @@ from tilec.program.boundary import public
 from tilec.program.executable import Executable
 from tilec.program.graph import Placeholder, Value
 from tilec.program.link import MAIN, Linked, link
+from tilec.program.opened import OpenExecutable
 from tilec.program.tensor import Tensor
 from tilec.runtime.arrays import spec_of, take
-from tilec.runtime.spec import Spec
+from tilec.runtime.spec import OpenSpec, Spec
 from tilec.schedule.values import Schedule
+
+
+@overload
+def compile(
+    function: Callable[..., object],
+    *specs: Spec | ArrayLike,
+    target: str | None = None,
+    options: Options | None = None,
+    schedule: Schedule | str | None = None,
+) -> Executable: ...
+
+
+@overload
+def compile(
+    function: Callable[..., object],
+    first: OpenSpec,
+    /,
+    *specs: OpenSpec | Spec | ArrayLike,
+    target: str | None = None,
+    options: Options | None = None,
+    schedule: Schedule | str | None = None,
+) -> OpenExecutable: ...
+
+
+@overload
+def compile(
+    function: Callable[..., object],
+    *specs: OpenSpec | Spec | ArrayLike,
+    target: str | None = None,
+    options: Options | None = None,
+    schedule: Schedule | str | None = None,
+) -> Executable | OpenExecutable: ...
 
 
 def compile(
@@ -24,7 +59,7 @@ def compile(
     target: str | None = None,
     options: Options | None = None,
     schedule: Schedule | str | None = None,
-) -> Executable:
+) -> Executable | OpenExecutable:
     """Compile a Python function of tensors as one program.
 
     The function is called once, with tensors that have no elements yet. Arrays that it uses beside
@@ -32,13 +67,15 @@ def compile(
 
     Args:
         function: Takes tensors; returns a tensor, several in a sequence, or several by name.
-        *specs: For each argument a ``Spec``, or an array like those that will come.
+        *specs: For each argument a ``Spec``, or an array like those that will come. A spec may
+            leave sizes open: ``Spec((None, 3))`` or ``Spec(("N", 3))``.
         target: What to compile for; goes before ``options.target``.
         options: The options; by default those of the environment.
         schedule: What some kernels do with their loops.
 
     Returns:
-        The program. It takes an array for each argument.
+        The program. It takes an array for each argument. With open sizes it is one that traces
+        and compiles for those that come, once for each combination.
 
     Raises:
         UserError: something does not fit, or the function returns anything but tensors.
@@ -50,9 +87,21 @@ def compile(
         >>> double(np.ones(2, np.float32)).tolist()
         [2.0, 2.0]
     """
-    linked = trace(function, *specs)
-    return linked.bound().compile(
-        *[given.spec for given in linked.inputs], target=target, options=options, schedule=schedule
+
+    def made(*sized: object) -> Executable:
+        linked = trace(function, *sized)
+        types = [given.spec for given in linked.inputs]
+        return linked.bound().compile(*types, target=target, options=options, schedule=schedule)
+
+    if not any(isinstance(each, OpenSpec) for each in specs):
+        return made(*specs)
+    names = _names(function, len(specs))
+    return OpenExecutable(
+        made,
+        [
+            (name, each if isinstance(each, OpenSpec) else _spec(name, each))
+            for name, each in zip(names, specs, strict=True)
+        ],
     )
 
 
