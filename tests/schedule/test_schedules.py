@@ -226,3 +226,51 @@ def test_packed_rows_at_every_edge(schedule: str, left: str) -> None:
     assert ("zip_upper" in compiled.source("kernel")) is in_squares
     rows = a.swapaxes(1, 2) if left == "A[b, k, i]" else a + ("+" in left)
     assert np.array_equal(compiled(a, b), (rows @ b).swapaxes(0, 1))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "tile m=3 n=2x8, pack n ahead, reduce block 7",
+        "tile m=3 n=1x16, pack n ahead, reduce block 7 of k, 2 tasks over n",
+        "tile m=5 n=2x8, pack n ahead, reduce block 16, 2 tasks over m",
+        "tile m=4 n=2x8, pack n,m ahead, reduce block 8 of k, row block 8",
+    ],
+)
+def test_panels_made_ahead_are_read_in_passes(schedule: str) -> None:
+    rng = np.random.default_rng(3)
+    text = """function f(A[M, K], B[K, N], G[N]) -> (D) {
+        C[m, n : M, N] = +(A[m, k] * B[k, n]);
+        D = relu(C + G);
+    }"""
+    for m, k, n in ((5, 40, 37), (13, 33, 48), (24, 14, 32)):
+        a = rng.integers(-4, 5, (m, k)).astype(np.float32)
+        b = rng.integers(-4, 5, (k, n)).astype(np.float32)
+        g = rng.integers(-4, 5, n).astype(np.float32)
+        run = tilec.function(text).bind(B=b, G=g).compile(a, schedule=schedule)
+        np.testing.assert_array_equal(run(a), np.maximum(a @ b + g, 0))
+
+
+def test_convolutions_read_panels_made_ahead_in_passes() -> None:
+    rng = np.random.default_rng(4)
+    text = """function f(X[N, H, W, C], K[I, J, C, O]) -> (Y) {
+        Y[n, y, x, o : N, 5, 6, O] = +(X[n, 2*y+i-1, 2*x+j-1, c] * K[i, j, c, o]);
+    }"""
+    x = rng.integers(-4, 5, (2, 10, 11, 12)).astype(np.float32)
+    k = rng.integers(-4, 5, (3, 3, 12, 40)).astype(np.float32)
+    bound = tilec.function(text).bind(K=k)
+    wanted = bound.compile(x, options=Options(target="reference"))(x)
+    for cut in ("1 of i", "2 of i"):
+        schedule = f"tile x=3 o=2x8, pack o ahead, reduce block {cut}, 2 tasks over o"
+        np.testing.assert_array_equal(bound.compile(x, schedule=schedule)(x), wanted)
+    with pytest.raises(ScheduleError, match="name the reduction loop"):
+        bound.compile(x, schedule="tile x=3 o=2x8, pack o ahead, reduce block 4")
+
+
+def test_long_panels_made_ahead_are_cut() -> None:
+    bound = tilec.function("C[m, n : M, N] = +(A[m, k] * B[k, n])").bind(
+        B=np.zeros((2048, 512), np.float32)
+    )
+    (plan,) = bound.compile(Spec((49, 2048)), options=Options(cpu="cascadelake")).schedule.values()
+    assert isinstance(plan, Tiled)
+    assert 0 < plan.reduce_block < 1024

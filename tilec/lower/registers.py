@@ -140,10 +140,12 @@ class RegisterTile:
         self.steps = Steps(problem.reductions, tuple(inside(problem, plan).values()))
         still = [a.name for a in problem.axes if not self.moving.moves(a.name)]
         own = [f for f in problem.constraints if not any(f.coefficient(name) for name in still)]
+        # Panels that are made ahead hold all steps, of which a pass reads a run.
+        whole = Steps(problem.reductions, tuple(axis.extent for axis in problem.reductions))
         self.panels = Packer(
             self.ready,
             self.width,
-            self.steps,
+            whole if plan.ahead else self.steps,
             problem.dtype,
             self.places,
             tuple(own),
@@ -397,7 +399,7 @@ class RegisterTile:
         return [Prefetch(source.buffer, source.index)]
 
     def _next_panel(self, tile: Tile, slot: Expr) -> list[Stmt]:
-        """Ask for a part of the panel that follows: as much at each step of each tile.
+        """Ask for a part of what the next pass or panel reads: as much at each step of each tile.
 
         Panels of weights come from the memory of the machine. The first tile that reads one would
         wait for it, and the others leave the memory idle.
@@ -405,11 +407,13 @@ class RegisterTile:
         if not self.visits:
             return []
         share = -(-self.width // self.visits)
-        done = build.add(
-            build.mul(tile.visit, build.const(self.steps.count)), self.steps.position()
-        )
-        index = build.mul(build.add(slot, build.const(1)), build.const(self.panels.slot_elems))
-        index = build.add(index, build.mul(done, build.const(share)))
+        behind = build.mul(tile.visit, build.const(self.steps.count))
+        behind = build.add(behind, self.steps.position())
+        begun = build.sub(self.panels.steps.position(), self.steps.position())
+        index = build.mul(slot, build.const(self.panels.slot_elems))
+        index = build.add(index, build.mul(begun, build.const(self.width)))
+        index = build.add(index, build.const(self.steps.count * self.width))
+        index = build.add(index, build.mul(behind, build.const(share)))
         line = LINE_BYTES // self.problem.dtype.bytes
         return [
             Prefetch(self.ready, build.add(index, build.const(at))) for at in range(0, share, line)

@@ -144,7 +144,7 @@ class TileWriter:
         )
         inside, outside = ([], free) if apart else (free, [])
 
-        if self.plan.ahead and not self.steps.cut and most[self.plan.vector] > 1:
+        if self.plan.ahead and (self.steps.cut or most[self.plan.vector] > 1):
             self.tile.visits = prod(
                 most[name] for name in (self.tile.row.name, *(a.name for a in inside))
             )

@@ -55,6 +55,32 @@ def blocked(problem: Product, core: Core, plan: Tiled) -> Iterator[Tiled]:
             yield replace(cut, pack_row=True, row_block=rows)
 
 
+def in_runs(problem: Product, core: Core, plan: Tiled) -> Iterator[Tiled]:
+    """The same tile in passes over runs of panels that are made ahead, where panels are long.
+
+    What a pass reads of a panel stays at hand for all tiles, beside what they read and write, while
+    the run for the next pass comes from memory.
+    """
+    if not plan.ahead or plan.turn is not None or not is_long(problem, core, plan):
+        return
+    most = core.l2_bytes // 8 // (plan.width * problem.dtype.bytes)
+    steps = 1
+    for axis in reversed(problem.reductions):
+        if steps * axis.extent > most and axis.extent > 1:
+            blocks = -(-axis.extent // max(1, most // steps))
+            size = -(-axis.extent // blocks)
+            yield replace(
+                plan, pack_row=False, row_block=0, reduce_block=size, reduce_loop=axis.name
+            )
+        steps *= axis.extent
+
+
+def is_long(problem: Product, core: Core, plan: Tiled) -> bool:
+    """Whether what a pass reads of a panel takes more than a quarter of the second level."""
+    steps = prod(inside(problem, plan).values())
+    return steps * plan.width * problem.dtype.bytes > core.l2_bytes // 4
+
+
 def by_rows(problem: Product, core: Core, plan: Tiled) -> list[Tiled]:
     """The same tile with all panels packed before, so that results are written row by row.
 

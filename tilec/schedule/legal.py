@@ -50,10 +50,11 @@ def illegal_sizes(
     """``illegal`` for a schedule whose loops are known to have the roles that it gives them."""
     return (
         _illegal_tile(problem, plan, core)
-        or _illegal_packing(problem, plan, ahead)
+        or _illegal_packing(problem, plan)
         or _illegal_blocks(problem, plan)
         or _illegal_turn(problem, plan)
         or _illegal_workspace(problem, plan, core, workspace_bytes)
+        or _illegal_ahead(plan, ahead)
     )
 
 
@@ -124,7 +125,7 @@ def _illegal_tile(problem: Product, plan: Tiled, core: Core) -> str | None:
     return None
 
 
-def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
+def _illegal_packing(problem: Product, plan: Tiled) -> str | None:
     moving, still = problem.split(plan.vector, plan.row)
     if not plan.pack_vector:
         if not moving.is_read:
@@ -135,14 +136,19 @@ def _illegal_packing(problem: Product, plan: Tiled, ahead: bool) -> str | None:
             )
     if plan.ahead and not plan.pack_vector:
         return f"what is made ahead is packed: 'pack {plan.vector} ahead'"
-    if plan.ahead and not ahead:
-        return f"the operand along {plan.vector} is no constant that could be packed ahead"
     if plan.pack_row and plan.row is None:
         return "there is no row loop to pack"
     if plan.pack_row and still.moves(plan.vector):
         return f"rows along {plan.row} differ along {plan.vector}, so that they cannot be packed"
     if plan.pack_row and any(form.coefficient(plan.row or "") for form in problem.constraints):
         return f"rows along {plan.row} cannot be packed where constraints leave some of them out"
+    return None
+
+
+def _illegal_ahead(plan: Tiled, ahead: bool) -> str | None:
+    # The last question: panels are made ahead for schedules alone that have no other fault.
+    if plan.ahead and not ahead:
+        return f"the operand along {plan.vector} is no constant that could be packed ahead"
     return None
 
 
@@ -159,8 +165,11 @@ def _illegal_blocks(problem: Product, plan: Tiled) -> str | None:
             return reason
     if not plan.reduce_block:
         return f"{plan.reduce_loop} is cut into blocks of no size" if plan.reduce_loop else None
-    if plan.ahead:
-        return "panels that are made ahead hold all steps: there is no reduce block"
+    if plan.ahead and plan.reduce_loop is None and len(problem.reductions) > 1:
+        return (
+            "panels that are made ahead are read in runs of steps: name the reduction loop that is "
+            f"cut, as in 'reduce block {plan.reduce_block} of {problem.reductions[-1].name}'"
+        )
     loops = [axis.name for axis in problem.reductions]
     if plan.reduce_loop is not None and plan.reduce_loop not in loops:
         known = ", ".join(loops)

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from math import gcd, log2, prod
 
 from tilec.records import dataclass
-from tilec.schedule.blocks import blocked, by_rows, summing
+from tilec.schedule.blocks import blocked, by_rows, in_runs, summing
 from tilec.schedule.footprint import LINE_BYTES, scratch_bytes
 from tilec.schedule.legal import (
     WORKSPACE_BYTES,
@@ -169,7 +169,8 @@ def candidates(
                 in_place = replace(plan, pack_row=False, row_block=0, reduce_block=0)
                 loose = [in_place] if plan.pack_row and other.is_read else []
                 loose += by_rows(problem, core, plan)
-                for each in (plan, *loose, *blocked(problem, core, plan)):
+                cut = (*blocked(problem, core, plan), *in_runs(problem, core, plan))
+                for each in (plan, *loose, *cut):
                     why = illegal_sizes(
                         problem, each, core, ahead=ahead, workspace_bytes=workspace_bytes
                     )
@@ -243,7 +244,7 @@ def _plan(
         pack_row = False
         pack_vector = pack_vector and not operand.moves(turn)
     reduce_block = row_block = 0
-    # Partial sums need outputs of their own type; panels made ahead hold all steps in one run.
+    # Partial sums need outputs of their own type; panels made ahead are cut by ``in_runs``.
     whole = problem.stored != problem.dtype or ahead or bool(problem.constraints)
     whole = whole or turn is not None
     # A panel stays in L2 while all rows pass by; together with packed rows, in a part of it.
