@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.opencl.test_emit import DEVICES, run
 from tilec.errors import GroupError, TargetError
 from tilec.kernel.ir import Barrier, Module
 from tilec.options import Options
+from tilec.schedule.grouped import parse_grouped
 from tilec_opencl.device import Machine
 from tilec_opencl.emit import emit_module
 from tilec_opencl.program import Launch, Program
@@ -177,5 +179,13 @@ def test_code_is_printed_without_a_device(monkeypatch: pytest.MonkeyPatch) -> No
     executable = function.compile(*specs, options=replace(GPU_OPTIONS, gpu="amd"))
     assert "reqd_work_group_size" in executable.source("opencl")
     assert "__launch_bounds__" in executable.source("cuda")
+    found = executable.explain(measure=False)
+    (kernel,) = found.kernels
+    assert re.fullmatch(r"\d+ of \d+ items, \d+ at once on a unit, .* an item", kernel.groups)
+    assert kernel.groups in str(found)
+    assert "calibrate" not in str(found)
+    assert str(parse_grouped(kernel.schedule)) == kernel.schedule
+    assert len(kernel.rejected) > 1
+    assert all(each.ratio >= 1 for each in kernel.rejected)
     with pytest.raises(TargetError, match="without an OpenCL device"):
         executable(np.ones((128, 128), np.float32), np.ones((128, 128), np.float32))

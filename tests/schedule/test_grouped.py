@@ -12,6 +12,7 @@ from tilec.lower.recognise import recognise
 from tilec.schedule import grouped
 from tilec.schedule.grouped import Grouped, parse_grouped
 from tilec.schedule.product import Product
+from tilec.schedule.space import Groups
 from tilec.schedule.values import Schedule
 from tilec.target import gpu
 
@@ -95,6 +96,18 @@ def test_large_products_take_large_tiles_and_fill_the_device() -> None:
         assert (plan.item_rows, plan.item_columns, plan.parts) == (8, 8, 1)
         peak = 2 * size**3 / grouped.seconds(product, NVIDIA, plan) / NVIDIA.peak_flops
         assert peak > 0.6, (size, str(plan), peak)
+
+
+def test_what_lies_near_differs_in_one_respect_and_is_legal() -> None:
+    product = matmul(512, 512, 512)
+    space = Groups(product, NVIDIA)
+    first = space.ranked()[0]
+    assert first == grouped.choose(product, NVIDIA)
+    near = space.near(replace(PLAN, steps=16, parts=2))
+    assert len(near) >= 8
+    for plan in near:
+        assert isinstance(plan, Grouped)
+        assert grouped.illegal(product, plan, NVIDIA) is None
 
 
 def test_long_thin_products_are_split() -> None:

@@ -115,7 +115,6 @@ def _lower_flats(
         refuse(name, wanted, "the kernel is no convolution that this method can compute")
     product = _grouped(work, flats, target, name)
     if isinstance(product, special.Body):
-        work.decide(Decision(name, product.notes[0], None, flops_of(flats)))
         finish(work, group, product, name)
         return
     streamed = _stream(work, flats, target, node, name)
@@ -157,6 +156,7 @@ def _grouped(
     why, sides = grouped.illegal(problem, plan, gpu), grouped.sides(problem)
     if why is not None or isinstance(sides, str):
         return refuse(name, wanted, str(why))
+    work.decide(Decision(name, problem, plan, flops_of(flats)))
     places = flat_places(work.places)
     body = GroupWriter(problem, sides, plan, flats[0], target, places).body()
     return replace(body, notes=(grouped.note(problem, plan, gpu),))

@@ -47,7 +47,7 @@ class Decision:
     Attributes:
         kernel: Its name.
         problem: What it is as a problem of the plan, or the reason why there is no register tile.
-        plan: The register tile, the stream, or the transforms; None for plain loops.
+        plan: The register tile, the stream, the groups, or the transforms; None for plain loops.
         flops: Arithmetic operations, as if no constraint left a point out.
         ahead: Whether the vector operand is a constant that is packed ahead.
         pieces: Pieces, plans and types of the plain loops; none for a register tile.
@@ -56,7 +56,7 @@ class Decision:
 
     kernel: str
     problem: Product | Reduction | Transformed | str
-    plan: Tiled | Streamed | TransformPlan | None
+    plan: Tiled | Streamed | Grouped | TransformPlan | None
     flops: int
     ahead: bool = False
     pieces: tuple[Planned, ...] = ()

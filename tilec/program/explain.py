@@ -31,9 +31,11 @@ from tilec.schedule.explain import (
     Rejected,
     limits_of,
     rejected,
+    rejected_groups,
     rejected_streams,
     report,
 )
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.roofs import Nest
@@ -81,6 +83,8 @@ def explain(
         lost = ()
         if isinstance(plan, Streamed) and isinstance(problem, Reduction):
             lost = rejected_streams(problem, plan, core)
+        if isinstance(plan, Grouped) and isinstance(problem, Product) and core.gpu is not None:
+            lost = rejected_groups(problem, plan, core.gpu)
         if decision is not None and isinstance(plan, Tiled) and isinstance(problem, Product):
             lost = rejected(problem, plan, core, decision.ahead, limit)
         other = None if decision is None else rival.lost(decision, core, limit)

@@ -33,7 +33,7 @@ from tilec.program.shrink import fill
 from tilec.program.written import recipe_from_manifest
 from tilec.records import dataclass
 from tilec.runtime.arrays import Array, numpy_dtype
-from tilec.runtime.backend import Runner, find_backend
+from tilec.runtime.backend import DeviceRunner, Runner, find_backend
 from tilec.runtime.cache import digest
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Schedule, parse_kernel
@@ -114,6 +114,8 @@ class Trial:
         found = Candidate(runner, tuple(inputs), tuple(outputs), tuple(given), tuple(taken))
         seconds = self._check(found, module)
         self._candidates[number] = found
+        if isinstance(found.runner, DeviceRunner):
+            seconds = self._run(found)  # drivers compile in the first call
         if seconds > _LONG_SECONDS:
             return seconds
         return min(self._run(found) for _ in range(_QUICK_RUNS))

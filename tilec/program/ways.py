@@ -21,9 +21,10 @@ from tilec.program.frontend import Frontend
 from tilec.program.pipeline import Part, core_of
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
-from tilec.schedule.space import Choices, Space, Streams, Tiles
+from tilec.schedule.space import Choices, Groups, Space, Streams, Tiles
 from tilec.schedule.transformed import TransformPlan, transform
 from tilec.schedule.values import (
     APART,
@@ -142,6 +143,8 @@ def _views(
 
 def _own(decision: Decision, kernel: Kernel, core: Core, options: Options) -> Choice | None:
     problem, plan, limit = decision.problem, decision.plan, options.workspace_bytes
+    if isinstance(problem, Product) and isinstance(plan, Grouped):
+        return None if core.gpu is None else Choice(Groups(problem, core.gpu), plan)
     if isinstance(problem, Product) and plan is not None:
         return Choice(Tiles(problem, core, decision.ahead, limit), plan)
     if isinstance(problem, Reduction) and plan is not None:

@@ -9,9 +9,10 @@ from math import prod
 from typing import Any
 
 from tilec.records import dataclass
-from tilec.schedule import model, stream
+from tilec.schedule import grouped, model, stream
 from tilec.schedule.footprint import passes, scratch_bytes
 from tilec.schedule.fourier import FourierPlan
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.roofs import Nest, Roof, instruction_roofs, stream_roofs, tile_roofs
@@ -21,12 +22,16 @@ from tilec.schedule.values import Streamed, Tiled
 from tilec.schedule.winograd import WinogradPlan
 from tilec.target.calibration import Calibration
 from tilec.target.core import Core
+from tilec.target.gpu import Gpu
 from tilec.tensor.fourier import Fourier
 from tilec.tensor.transformed import Transformed
 from tilec.tensor.winograd import Winograd
 
 CALIBRATION = "calibration"
 """Source of limits that were measured."""
+
+DEVICE = "device"
+"""Source of limits of devices, which nobody measures."""
 
 SHOWN = 5
 """How many rejected schedules of a kind are listed, and how many temporaries."""
@@ -72,6 +77,8 @@ class Limits:
 
 def limits_of(core: Core, calibration: Calibration | None) -> Limits:
     """The measured limits, else those of the description."""
+    if core.gpu is not None:
+        return _limits_of_device(core.gpu)
     sizes = (*core.levels, ("memory", 0))
     if calibration is None:
         levels = tuple(
@@ -86,6 +93,16 @@ def limits_of(core: Core, calibration: Calibration | None) -> Limits:
     flops = calibration.peak.every.high
     per_cycle = calibration.threads * 2 * core.lanes(4) * core.fma_per_cycle
     return Limits(CALIBRATION, flops, flops / per_cycle, levels)
+
+
+def _limits_of_device(gpu: Gpu) -> Limits:
+    hertz, size = gpu.gigahertz * 1e9, gpu.units * gpu.unit_local_bytes
+    near = gpu.units * gpu.local_bytes_per_cycle * hertz
+    levels = (
+        Level("local memory", size, near / gpu.units, near),
+        Level("memory", 0, gpu.memory_gigabytes * 1e9, gpu.memory_gigabytes * 1e9),
+    )
+    return Limits(f"{DEVICE} {gpu.name}", gpu.peak_flops, hertz, levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +157,7 @@ class KernelReport:
         light_seconds: The shortest possible time under that roof.
         rejected: The best of the schedules that lost.
         methods: Ways to compute a convolution, the fastest by prediction first.
+        groups: Groups of items, what they take of a device, and how many a unit holds.
     """
 
     kernel: str
@@ -156,6 +174,7 @@ class KernelReport:
     light_seconds: float
     rejected: tuple[Rejected, ...]
     methods: tuple[MethodReport, ...] = ()
+    groups: str = ""
 
     @property
     def binding(self) -> str:
@@ -173,6 +192,8 @@ class KernelReport:
         lines = [f"{self.kernel}", f"  schedule    {self.schedule}"]
         if self.reason:
             lines.append(f"  no tile     {self.reason}")
+        if self.groups:
+            lines.append(f"  groups      {self.groups}")
         scratch = f", {_size(self.scratch_bytes)} scratch" if self.scratch_bytes else ""
         lines.append(
             f"  work        {self.flops / 1e6:.3f} MFLOP, "
@@ -218,7 +239,8 @@ class Explanation:
         head = f"limits: {limits.source}, {limits.flops / 1e9:.0f} GFLOP/s"
         head += f" at {limits.hertz / 1e9:.2f} GHz"
         rates = (f"{each.name} {each.every / 1e9:.0f} GB/s" for each in limits.levels)
-        note = "" if limits.source == CALIBRATION else "; 'tilec calibrate' would measure them"
+        is_final = limits.source == CALIBRATION or limits.source.startswith(DEVICE)
+        note = "" if is_final else "; 'tilec calibrate' would measure them"
         lines = [", ".join([head, *rates]) + note, *map(str, self.kernels)]
         return "\n".join([*lines, *self._left(), *self._total()])
 
@@ -277,6 +299,13 @@ def rejected_streams(problem: Reduction, plan: Streamed, core: Core) -> tuple[Re
     return tuple(kept[:SHOWN])
 
 
+def rejected_groups(problem: Product, plan: Grouped, gpu: Gpu) -> tuple[Rejected, ...]:
+    """The best groups that the model considered and did not choose."""
+    own = grouped.seconds(problem, gpu, plan)
+    others = [each for each in grouped.ranked(problem, gpu) if each != plan][:SHOWN]
+    return tuple(Rejected(str(each), grouped.seconds(problem, gpu, each) / own) for each in others)
+
+
 def moved_bytes(problem: Product, plan: Tiled, compulsory: int) -> int:
     """Bytes between the first-level caches and the rest, packing included."""
     dtype = problem.dtype.bytes
@@ -316,7 +345,7 @@ def speed_of_light(
 def report(
     name: str,
     problem: Product | Reduction | Transformed | str,
-    plan: Tiled | Streamed | TransformPlan | None,
+    plan: Tiled | Streamed | Grouped | TransformPlan | None,
     schedule: str,
     flops: int,
     compulsory: int,
@@ -329,8 +358,15 @@ def report(
     methods: Sequence[MethodReport] = (),
 ) -> KernelReport:
     """What is known of a kernel; ``nests`` are those of plain loops."""
-    light = speed_of_light(problem, flops, compulsory, limits)
-    if isinstance(plan, Streamed) and isinstance(problem, Reduction):
+    light, groups = speed_of_light(problem, flops, compulsory, limits), ""
+    if isinstance(plan, Grouped) and isinstance(problem, Product) and core.gpu is not None:
+        every, scratch = True, 0
+        costs = grouped.costs(problem, core.gpu, plan)
+        moved, own = int(costs.moved_bytes), costs.seconds
+        roofs = [Roof("items", costs.items), Roof("caches", costs.caches)]
+        traffic = {level.name: compulsory for level in limits.levels}
+        groups = grouped.used(problem, plan, core.gpu)
+    elif isinstance(plan, Streamed) and isinstance(problem, Reduction):
         every = plan.parallel is not None
         threads = core.threads if every else 1
         scratch, moved = stream.scratch_bytes(problem, plan, core), compulsory
@@ -392,6 +428,7 @@ def report(
         light_seconds=light.seconds,
         rejected=tuple(lost),
         methods=tuple(methods),
+        groups=groups,
     )
 
 

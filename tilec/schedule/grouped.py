@@ -202,15 +202,34 @@ def illegal(problem: Product, plan: Grouped, gpu: Gpu) -> str | None:
     return None
 
 
+def ranked(problem: Product, gpu: Gpu) -> list[Grouped]:
+    """All schedules that the model considers and a device can follow, best first."""
+    legal = [plan for plan in _candidates(problem, gpu) if illegal(problem, plan, gpu) is None]
+    return sorted(legal, key=lambda plan: seconds(problem, gpu, plan))
+
+
+def near(problem: Product, gpu: Gpu, plan: Grouped) -> list[Grouped]:
+    """Schedules that differ from one in a single respect, best first."""
+    parts = (plan.parts // 2, plan.parts * 2)
+    changed = [
+        *(replace(plan, rows=size) for size in (plan.rows // 2, plan.rows * 2)),
+        *(replace(plan, columns=size) for size in (plan.columns // 2, plan.columns * 2)),
+        *(replace(plan, steps=size) for size in (plan.steps // 2, plan.steps * 2)),
+        *(replace(plan, item_rows=size) for size in (plan.item_rows // 2, plan.item_rows * 2)),
+        *(replace(plan, item_columns=n) for n in (plan.item_columns // 2, plan.item_columns * 2)),
+        replace(plan, buffers=3 - plan.buffers),
+        *(replace(plan, parts=count) for count in parts if count),
+    ]
+    legal = [each for each in changed if illegal(problem, each, gpu) is None]
+    return sorted(legal, key=lambda each: seconds(problem, gpu, each))
+
+
 def choose(problem: Product, gpu: Gpu) -> Grouped | str:
     """The schedule of least predicted time, or the reason why there is none."""
     found = sides(problem)
     if isinstance(found, str):
         return found
-    legal = [plan for plan in _candidates(problem, gpu) if illegal(problem, plan, gpu) is None]
-    if not legal:
-        return f"no tile fits {gpu.name}"
-    return min(legal, key=lambda plan: seconds(problem, gpu, plan))
+    return next(iter(ranked(problem, gpu)), f"no tile fits {gpu.name}")
 
 
 def _candidates(problem: Product, gpu: Gpu) -> Iterator[Grouped]:
@@ -229,8 +248,35 @@ def _candidates(problem: Product, gpu: Gpu) -> Iterator[Grouped]:
             parts *= 2
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a schedule takes.
+
+    Attributes:
+        items: Seconds of the items: arithmetic, local memory and waiting, on the fullest unit.
+        caches: Seconds in which the caches and memory give what groups read, and take the results.
+        more: Seconds of the launch that adds parts.
+        moved_bytes: What groups read.
+    """
+
+    items: float
+    caches: float
+    more: float
+    moved_bytes: float
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time."""
+        return max(self.items, self.caches) + self.more
+
+
 def seconds(problem: Product, gpu: Gpu, plan: Grouped) -> float:
-    """Predicted time: the slowest of arithmetic, local memory and memory, for the fullest unit."""
+    """Predicted time."""
+    return costs(problem, gpu, plan).seconds
+
+
+def costs(problem: Product, gpu: Gpu, plan: Grouped) -> Costs:
+    """What a schedule takes of arithmetic, local memory and memory, for the fullest unit."""
     found = sides(problem)
     assert isinstance(found, Sides)
     element = problem.dtype.bytes
@@ -259,10 +305,10 @@ def seconds(problem: Product, gpu: Gpu, plan: Grouped) -> float:
     moved = groups * (plan.rows + plan.columns) * steps * element
     outputs = _points(problem.axes) * element
     memory = moved / (gpu.cache_gigabytes * 1e9) + outputs / (gpu.memory_gigabytes * 1e9)
-    time = max(cycles / (gpu.gigahertz * 1e9), memory)
+    more = 0.0
     if plan.parts > 1:
-        time += LAUNCH_SECONDS + 2 * plan.parts * outputs / (gpu.memory_gigabytes * 1e9)
-    return time
+        more = LAUNCH_SECONDS + 2 * plan.parts * outputs / (gpu.memory_gigabytes * 1e9)
+    return Costs(cycles / (gpu.gigahertz * 1e9), memory, more, moved)
 
 
 def resident(gpu: Gpu, plan: Grouped, element: int) -> int:
@@ -279,16 +325,21 @@ def resident(gpu: Gpu, plan: Grouped, element: int) -> int:
     )
 
 
-def note(problem: Product, plan: Grouped, gpu: Gpu) -> str:
-    """What a schedule takes of a device, and what time is predicted."""
+def used(problem: Product, plan: Grouped, gpu: Gpu) -> str:
+    """The groups of a schedule, and what they take of a device."""
     found, element = sides(problem), problem.dtype.bytes
     assert isinstance(found, Sides)
     down = ceil(_points(found.rows) / plan.rows)
     across = ceil(_points(found.columns) / plan.columns)
     groups = down * across * _points(found.batch) * plan.parts
     return (
-        f"groups: {groups} of {plan.items} items, {resident(gpu, plan, element)} at once on a "
-        f"unit, {plan.local_bytes(element) / 1024:.1f} KiB of local memory, about "
-        f"{plan.registers(element)} registers an item; "
-        f"{1e3 * seconds(problem, gpu, plan):.3g} ms predicted on {gpu.name}"
+        f"{groups} of {plan.items} items, {resident(gpu, plan, element)} at once on a unit, "
+        f"{plan.local_bytes(element) / 1024:.1f} KiB of local memory, about "
+        f"{plan.registers(element)} registers an item"
     )
+
+
+def note(problem: Product, plan: Grouped, gpu: Gpu) -> str:
+    """What a schedule takes of a device, and what time is predicted."""
+    predicted = 1e3 * seconds(problem, gpu, plan)
+    return f"groups: {used(problem, plan, gpu)}; {predicted:.3g} ms predicted on {gpu.name}"

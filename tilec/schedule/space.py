@@ -13,13 +13,15 @@ from math import prod
 from typing import Protocol, TypeVar
 
 from tilec.records import dataclass
-from tilec.schedule import model, stream
+from tilec.schedule import grouped, model, stream
 from tilec.schedule.footprint import inside
+from tilec.schedule.grouped import Grouped
 from tilec.schedule.legal import illegal
 from tilec.schedule.product import Product
 from tilec.schedule.reduction import Reduction
 from tilec.schedule.values import KernelSchedule, Loops, Plan, Streamed, Tiled
 from tilec.target.core import Core
+from tilec.target.gpu import Gpu
 
 _VECTORS = (1, 2, 3, 4, 6, 8, 12, 15)
 _WIDTHS = (2, 3, 4)
@@ -225,6 +227,29 @@ class Streams:
             for parts in sorted({now // 2, 2 * now, self.core.threads, stream.PARTS}):
                 if parts > 1:
                     yield replace(plan, parallel=axis.name, parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups of items that compute a sum of products.
+
+    Attributes:
+        problem: The sum of products.
+        gpu: What runs the groups.
+    """
+
+    problem: Product
+    gpu: Gpu
+
+    def ranked(self) -> Sequence[KernelSchedule]:
+        """See ``Space``."""
+        return grouped.ranked(self.problem, self.gpu)
+
+    def near(self, plan: KernelSchedule) -> Sequence[KernelSchedule]:
+        """See ``Space``."""
+        if not isinstance(plan, Grouped):
+            return ()
+        return grouped.near(self.problem, self.gpu, plan)
 
 
 @dataclass(frozen=True, slots=True)
