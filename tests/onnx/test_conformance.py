@@ -34,3 +34,12 @@ def test_the_summary_counts(verdicts: list[conformance.Verdict]) -> None:
     assert "failed, 1: wrong" in lines
     assert "    test_one" in lines
     assert "    test_two" not in lines
+
+
+def test_the_command_runs_on_the_target_that_it_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert conformance.main(["relu", "--only", "test_relu$", "--target", "llvm"]) == 0
+    assert "1 of 1 tests" in capsys.readouterr().out
+    assert conformance.main(["relu", "--only", "test_relu$", "--target", "nowhere"]) == 1
+    assert "there is no target 'nowhere'" in capsys.readouterr().out

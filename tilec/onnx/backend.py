@@ -34,8 +34,8 @@ class TilecBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
-        """Read and check a model; it compiles when it runs."""
-        return Prepared(read(model))
+        """Read and check a model; it compiles when it runs, for ``target`` if that is given."""
+        return Prepared(read(model, target=kwargs.get("target")))
 
     @classmethod
     def run_model(

@@ -87,9 +87,9 @@ def cases(operators: Sequence[str] = ()) -> list[_Case]:
         return list(package._NodeTestCases)
 
 
-def judge(case: _Case) -> Verdict:
-    """Run one test."""
-    verdict = _judged(case)
+def judge(case: _Case, target: str | None = None) -> Verdict:
+    """Run one test, on a target; by default that of the environment."""
+    verdict = _judged(case, target)
     if verdict.outcome == "failed":
         for pattern, reason in UNSUPPORTED.items():
             if re.search(pattern, case.name):
@@ -97,7 +97,7 @@ def judge(case: _Case) -> Verdict:
     return verdict
 
 
-def _judged(case: _Case) -> Verdict:
+def _judged(case: _Case, target: str | None) -> Verdict:
     reason = _out_of_scope(case)
     if reason:
         return Verdict(case.name, "left out", reason)
@@ -106,7 +106,7 @@ def _judged(case: _Case) -> Verdict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            prepared = prepare(case.model)
+            prepared = prepare(case.model, target=target)
             for inputs, expected in case.data_sets:
                 found = prepared.run([_plain(each) for each in inputs])
                 _compare(found, [_plain(each) for each in expected], case)
@@ -183,12 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tilec.onnx.conformance", description=__doc__)
     parser.add_argument("operators", nargs="*", help="modules of tests, such as add; default all")
     parser.add_argument("--only", default="", help="a regular expression for names of tests")
+    parser.add_argument("--target", help="what to run on; default that of the environment")
     parser.add_argument("--verbose", action="store_true", help="list what is left out by name")
     chosen = parser.parse_args(arguments)
     wanted = [each for each in cases(chosen.operators) if re.search(chosen.only, each.name)]
     verdicts: list[Verdict] = []
     for at, case in enumerate(wanted, 1):
-        verdicts.append(judge(case))
+        verdicts.append(judge(case, chosen.target))
         if sys.stderr.isatty():
             print(f"\r{at} of {len(wanted)}", end="", file=sys.stderr)
     print(summary(verdicts, verbose=chosen.verbose))
