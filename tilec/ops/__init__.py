@@ -286,6 +286,10 @@ from tilec.ops.sorting import (
     sort,
     top_k,
 )
+from tilec.ops.special import (
+    erfc,
+    i0,
+)
 
 __all__ = [
     "Activation",
@@ -351,6 +355,7 @@ __all__ = [
     "elu",
     "equal",
     "erf",
+    "erfc",
     "erfinv",
     "exp",
     "exp2",
@@ -390,6 +395,7 @@ __all__ = [
     "histogram",
     "huber",
     "hypot",
+    "i0",
     "instance_norm",
     "isclose",
     "isfinite",

@@ -97,6 +97,8 @@ def convert(x: object, dtype: object = None) -> Tensor:
     wanted = None if dtype is None else tile_name(dtype)
     if isinstance(x, KerasVariable):
         x = x.value
+    if isinstance(x, tilec.Tensor):
+        x = Tensor(x)
     if isinstance(x, Tensor):
         if wanted is None or x.node.dtype.name == wanted:
             return x

@@ -86,6 +86,11 @@ standardize_data_format: Final[Callable[[str | None], str]] = _module(
 ).standardize_data_format
 """``channels_last`` or ``channels_first``; None is what Keras is configured for."""
 
+vectorize_function: Final[Callable[..., Callable[..., Any]]] = _module(
+    "backend.common.backend_utils"
+).vectorize_impl
+"""``vectorize`` by means of a function that maps another one along first axes."""
+
 
 def activation_function(name: str) -> object:
     """The activation of a name; Keras's module of them is imported after the backend."""

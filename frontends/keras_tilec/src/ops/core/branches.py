@@ -9,7 +9,8 @@ from typing import Any, cast
 from keras_tilec.src.convert import convert, node, wrap
 from keras_tilec.src.host import Scope, get_stateless_scope, in_symbolic_scope, tree
 from keras_tilec.src.ops.numpy.elementwise import where
-from keras_tilec.src.ops.numpy.shapes import flip, stack
+from keras_tilec.src.ops.numpy.joining import stack
+from keras_tilec.src.ops.numpy.shapes import flip
 from keras_tilec.src.tensor import Tensor
 from tilec import ops
 

@@ -26,6 +26,20 @@ def take(x: object, indices: object, axis: int | None = None) -> Tensor:
     return wrap(ops.take(node(x), kind, axis))
 
 
+def take_along_axis(x: object, indices: object, axis: int | None = None) -> Tensor:
+    found, places = node(x), node(indices)
+    if axis is None:
+        found, places, axis = ops.reshape(found, (-1,)), ops.reshape(places, (-1,)), 0
+    at = axis % found.ndim
+    # Other axes than this one broadcast, on both sides.
+    rest = ops.broadcast_shape(
+        "take_along_axis",
+        *((*each.shape[:at], 1, *each.shape[at + 1 :]) for each in (found, places)),
+    )
+    whole = ops.broadcast_to(found, (*rest[:at], found.shape[at], *rest[at + 1 :]))
+    return wrap(ops.take_along_axis(whole, places, at))
+
+
 def get_item(x: Tensor, key: object) -> Tensor:
     """``x[key]`` as in NumPy; positions that are tensors are clamped to the axis."""
     given = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)

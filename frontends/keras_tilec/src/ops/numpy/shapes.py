@@ -1,10 +1,13 @@
-"""The same elements in other shapes, and tensors joined and split."""
+"""The same elements in other shapes and orders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-from keras_tilec.src.convert import Axis, convert, node, promote, wrap, wrap_all
+import numpy as np
+
+from keras_tilec.src.convert import Axis, node, on_host, wrap
 from keras_tilec.src.tensor import Tensor
 from tilec import ops
 
@@ -13,9 +16,17 @@ def ndim(x: object) -> int:
     return node(x).ndim
 
 
+def size(x: object) -> int:
+    return node(x).size
+
+
 def reshape(x: object, newshape: int | Sequence[int]) -> Tensor:
     sizes = (newshape,) if isinstance(newshape, int) else tuple(map(int, newshape))
     return wrap(ops.reshape(node(x), sizes))
+
+
+def ravel(x: object) -> Tensor:
+    return wrap(ops.reshape(node(x), (-1,)))
 
 
 def transpose(x: object, axes: Sequence[int] | None = None) -> Tensor:
@@ -46,34 +57,41 @@ def flip(x: object, axis: Axis = None) -> Tensor:
     return wrap(ops.flip(node(x), axis))
 
 
+def flipud(x: object) -> Tensor:
+    return flip(x, 0)
+
+
+def fliplr(x: object) -> Tensor:
+    return flip(x, 1)
+
+
+def roll(x: object, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
+    return wrap(ops.roll(node(x), shift, axis))
+
+
+def rot90(array: object, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    found = node(array)
+    if found.ndim < 2:
+        raise ValueError(
+            f"Input array must have at least 2 dimensions. Received: array.ndim={found.ndim}"
+        )
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ValueError(f"Invalid axes: {axes}. Axes must be a tuple of two different dimensions.")
+    return wrap(ops.rot90(found, k, (axes[0], axes[1])))
+
+
 def tile(x: object, repeats: int | Sequence[int]) -> Tensor:
-    return wrap(ops.tile(node(x), repeats))
+    counts = repeats if isinstance(repeats, int) else [*map(int, repeats)]
+    return wrap(ops.tile(node(x), counts))
 
 
-def concatenate(xs: Sequence[object], axis: int | None = 0) -> Tensor:
-    found = promote(*xs)
+def repeat(x: object, repeats: Any, axis: int | None = None) -> Tensor:
+    """Each element several times; how often may differ along an axis."""
+    found = node(x)
+    if isinstance(repeats, int):
+        return wrap(ops.repeat(found, repeats, axis))
+    (counts,) = on_host("repeat", repeats, instead="give `repeats` as an int")
     if axis is None:
-        return wrap(ops.concatenate([ops.reshape(each, (-1,)) for each in found], 0))
-    return wrap(ops.concatenate(found, axis))
-
-
-def stack(x: Sequence[object], axis: int = 0) -> Tensor:
-    return wrap(ops.stack(promote(*x), axis))
-
-
-def split(x: object, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    found = convert(x)
-    size = found.shape[axis]
-    if isinstance(indices_or_sections, int):
-        if size % indices_or_sections:
-            raise ValueError(
-                f"An axis of size {size} cannot be split into {indices_or_sections} equal parts"
-            )
-        step = size // indices_or_sections
-        ends = list(range(step, size, step))
-    else:
-        ends = [int(each) for each in indices_or_sections]
-    at = axis % found.ndim
-    pairs = zip([0, *ends], [*ends, size], strict=True)
-    cuts = [(slice(None),) * at + (slice(start, stop),) for start, stop in pairs]
-    return wrap_all(found.node[cut] for cut in cuts)
+        found, axis = ops.reshape(found, (-1,)), 0
+    places = np.repeat(np.arange(found.shape[axis], dtype=np.int32), cast("Sequence[int]", counts))
+    return wrap(ops.take(found, places, axis))

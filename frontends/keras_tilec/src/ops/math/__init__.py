@@ -1,0 +1,53 @@
+"""``keras.ops.math``: one file for each topic, all names here."""
+
+from keras_tilec.src.ops.math.fourier import (
+    extract_sequences,
+    fft,
+    fft2,
+    ifft2,
+    irfft,
+    istft,
+    rfft,
+    stft,
+)
+from keras_tilec.src.ops.math.segments import (
+    segment_max,
+    segment_min,
+    segment_prod,
+    segment_sum,
+)
+from keras_tilec.src.ops.math.special import (
+    cdist,
+    erf,
+    erfc,
+    erfinv,
+    in_top_k,
+    logdet,
+    logsumexp,
+    rsqrt,
+    top_k,
+)
+
+__all__ = [
+    "cdist",
+    "erf",
+    "erfc",
+    "erfinv",
+    "extract_sequences",
+    "fft",
+    "fft2",
+    "ifft2",
+    "in_top_k",
+    "irfft",
+    "istft",
+    "logdet",
+    "logsumexp",
+    "rfft",
+    "rsqrt",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
+    "stft",
+    "top_k",
+]
