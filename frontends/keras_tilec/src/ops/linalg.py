@@ -79,8 +79,8 @@ def _lu(a: Array) -> tuple[Array, Array]:
         pivot = at + np.abs(found[:, at:, at]).argmax(1)
         exchanged[:, at] = pivot
         found[every, pivot], found[:, at] = found[:, at].copy(), found[every, pivot]
-        head = found[:, at, at, None]
-        below = np.divide(found[:, at + 1 :, at], head, where=head != 0)
+        head, column = found[:, at, at, None], found[:, at + 1 :, at]
+        below = np.divide(column, head, out=np.zeros_like(column), where=head != 0)
         found[:, at + 1 :, at] = below
         found[:, at + 1 :, at + 1 :] -= below[..., None] * found[:, at, None, at + 1 :]
     return found.reshape(a.shape), exchanged.reshape(*a.shape[:-2], count)
