@@ -102,7 +102,8 @@ class RegisterTile:
     first of the panels made ahead that this product reads is ``first_ready``: it may be a part.
     ``fetch`` is the number of steps that the vectors are asked for ahead, for an operand that
     comes from afar in one long run of which this product is a part; 0 leaves that to the strides.
-    ``visits`` is the number of tiles that ask for the next panel made ahead, each for a part of it.
+    ``visits`` is the number of tiles that ask for the next panel, each for a part of it; it follows
+    in memory, made ahead or as it lies.
     """
 
     problem: Product
@@ -361,7 +362,7 @@ class RegisterTile:
                 terms = (a, Var(f".b{j}{label}", acc.type), Load(acc.name, at, acc.type))
                 body.append(Store(acc.name, at, Apply("fma", terms, acc.type)))
         if rows == tuple(range(tile.run.size)):
-            body += self._next_panel(tile, slot)
+            body += self._next_panel(tile, slot, known)
         free = [axis for axis in self.problem.reductions if axis.name not in known]
         bounds, guards, hoisted = place_constraints(
             Part(tuple(free), forms, (), self.moving.body), free, None
@@ -398,7 +399,7 @@ class RegisterTile:
         source = self.source(j, width, {**known, **later})
         return [Prefetch(source.buffer, source.index)]
 
-    def _next_panel(self, tile: Tile, slot: Expr) -> list[Stmt]:
+    def _next_panel(self, tile: Tile, slot: Expr, known: dict[str, Expr]) -> list[Stmt]:
         """Ask for a part of what the next pass or panel reads: as much at each step of each tile.
 
         Panels of weights come from the memory of the machine. The first tile that reads one would
@@ -410,14 +411,16 @@ class RegisterTile:
         behind = build.mul(tile.visit, build.const(self.steps.count))
         behind = build.add(behind, self.steps.position())
         begun = build.sub(self.panels.steps.position(), self.steps.position())
-        index = build.mul(slot, build.const(self.panels.slot_elems))
+        buffer, index = self.ready, build.mul(slot, build.const(self.panels.slot_elems))
+        if not self.plan.pack_vector:
+            first = {axis.name: build.const(axis.low) for axis in self.problem.reductions}
+            source = self.source(0, tile.width, {**known, **first})
+            buffer, index = source.buffer, source.index
         index = build.add(index, build.mul(begun, build.const(self.width)))
         index = build.add(index, build.const(self.steps.count * self.width))
         index = build.add(index, build.mul(behind, build.const(share)))
         line = LINE_BYTES // self.problem.dtype.bytes
-        return [
-            Prefetch(self.ready, build.add(index, build.const(at))) for at in range(0, share, line)
-        ]
+        return [Prefetch(buffer, build.add(index, build.const(at))) for at in range(0, share, line)]
 
     def source(self, j: int, width: int, known: dict[str, Expr]) -> Load:
         """A vector of the current step, read where it lies."""

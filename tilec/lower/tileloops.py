@@ -48,6 +48,9 @@ FAR_BYTES = 1 << 20
 FETCH_CYCLES = 300
 """Cycles ahead that weights are asked for: what a line takes from the memory of a server."""
 
+NEAR_FETCH_CYCLES = 100
+"""The same where earlier passes have asked for them already, so that the second level has them."""
+
 
 def places_of_tile(axes: Sequence[TileAxis], number: Expr) -> list[Stmt]:
     """The numbers of a tile along the axes of the output."""
@@ -179,10 +182,12 @@ class Multiply:
         )
         groups = -(-slots // rows)
         tile = Tiled(".lane", ".row", -(-slots // groups), lanes, self.width // lanes)
+        sums = Buffer(self.sums, scalar, 0)
         # Weights lie in the order in which they are read, but hardware prefetchers stop at a page.
-        fetch = -(-FETCH_CYCLES * 2 // (tile.rows * tile.vectors)) if self.far else 0
-        writer = TileWriter(
-            RegisterTile(task, tile, places, Buffer(self.sums, scalar, 0), fetch=fetch)
-        )
-        body = writer.body()
+        # Of several passes over a panel each asks for its part of the next one: if only the first
+        # one did, memory would rest in the others.
+        visits = groups if self.far and groups > 1 else 0
+        cycles = NEAR_FETCH_CYCLES if visits else FETCH_CYCLES
+        fetch = -(-cycles * 2 // (tile.rows * tile.vectors)) if self.far else 0
+        body = TileWriter(RegisterTile(task, tile, places, sums, fetch=fetch, visits=visits)).body()
         return body.statements, list(body.locals)

@@ -1,9 +1,9 @@
 """Schedules of convolutions by Winograd's method, and the model that chooses them.
 
 Three phases follow each other, so their times add up: the data go in, the products are formed, the
-outputs come out. Of the passes of register tiles over a panel of weights the first one runs at
-the speed of the memory from which it comes, if that is slower; the transforms are counted
-in vector operations.
+outputs come out. While products are formed, transformed weights come from the cache that holds them
+all, or from memory, and neither hides the other whole: with few tiles it is the weights that decide
+how large a tile may be. The transforms are counted in vector operations.
 """
 
 from __future__ import annotations
@@ -33,11 +33,25 @@ COPY = 1.5
 SCRATCH = 0.65
 """Share of the second-level cache that the transforms of a block may fill."""
 
-RESIDENT = 0.75
-"""Share of the second-level cache in which transforms stay while panels of weights pass by."""
+RESIDENT = 0.5
+"""Share of the second-level cache in which transforms stay while panels of weights pass by. Of
+twice as much nothing stays."""
 
-MEMORY = 0.5
+AGAIN = 0.6
+"""Share of the time for reading transforms again that nothing hides: rows are read in order."""
+
+MEMORY = 0.4
 """Share of the memory's bandwidth that weights reach: it is latency that binds a single stream."""
+
+THIRD = 0.75
+"""The same for the third level."""
+
+UNHIDDEN = 0.35
+"""Share of the shorter one of products and of fetching weights that the longer one does not hide.
+Fitted, with the two shares above, to 3x3 layers of 7 to 28 pixels and 256 to 512 channels."""
+
+PANEL_VECTOR = 0.9
+"""Cycles by which a step is longer for each vector of a panel as large as the first level."""
 
 FILTERING = 1.2
 """Multiplications in f64 per cycle at which a thread transforms weights: 1.7 where filters lie side
@@ -197,14 +211,13 @@ def cycles(
     )
     weights = problem.panels * problem.width * problem.channels * elements * size
     passes = 1 / threads if shared else own_tiles / block
-    rate = _rate(core, weights + scratch_bytes(problem, block, size))
-    stream = passes * weights / rate
     held = scratch_bytes(problem, block, size)
-    if held > core.l2_bytes * RESIDENT:  # then each panel reads the transforms of all tiles again
-        stream += own_panels * held / (core.l3_bytes_per_cycle or 1)
-    # Of the passes over a panel the first one reads it from afar, and waits where it must.
-    first = products / -(-block // plan.rows)
-    total = inward + outward + products + max(0.0, stream - first)
+    stream = passes * weights / _rate(core, weights + held)
+    total = inward + outward + max(products, stream) + UNHIDDEN * min(products, stream)
+    # Each panel reads again the transforms of all tiles that did not stay; lines that are written
+    # are read before, and written back.
+    gone = min(1.0, max(0.0, held / (core.l2_bytes * RESIDENT) - 1))
+    total += AGAIN * gone * own_tiles / block * (own_panels + 3) * held / _rate(core, held)
     if not constant:
         taps = prod(axis.r for axis in problem.axes)
         total += weights / size * taps / FILTERING / threads
@@ -243,19 +256,19 @@ def product_cycles(channels: int, rows: int, vectors: int, core: Core, slots: in
     groups = -(-slots // rows)
     rows = -(-slots // groups)
     full, rest = divmod(slots, rows)
-    total = 0.0
+    far, total = min(1.0, channels * vectors * core.vector_bytes / core.l1_bytes), 0.0
     for count, high in ((full, rows), (1 if rest else 0, rest)):
         fma = high * vectors / core.fma_per_cycle
-        loads = (high + vectors) / core.loads_per_cycle
-        busy = max(fma, loads, core.fma_latency) + 0.1 * loads
+        loads = (high + 2 * vectors) / core.loads_per_cycle  # each vector is asked for, too
+        busy = max(fma, loads, core.fma_latency) + 0.2 * loads + far * PANEL_VECTOR * vectors
         total += count * (channels * busy + 3 * high * vectors + LOOP_ENTRY)
     return total
 
 
 def _rate(core: Core, held: int) -> float:
     """Bytes per cycle and thread at which weights come that are read once per block."""
-    if held <= core.l2_bytes:
+    if held <= core.l2_bytes * RESIDENT:
         return core.l2_bytes_per_cycle
     if held <= core.l3_bytes * 0.8:
-        return core.l3_bytes_per_cycle
+        return THIRD * core.l3_bytes_per_cycle
     return MEMORY * core.memory_gigabytes / core.gigahertz / core.threads

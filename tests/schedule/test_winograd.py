@@ -1,0 +1,50 @@
+"""Which tiles, blocks and divided loops the model takes for layers that were measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rewrite.convolutions import conv
+from tilec.rewrite.convolution import Convolution, convolution_of
+from tilec.rewrite.winograd import winograd_of
+from tilec.schedule.winograd import WinogradPlan, cycles, plans
+from tilec.target.core import Core
+from tilec.tensor.ir import Contraction
+
+CORE = Core(l3_bytes=36608 << 10)
+
+
+def best(size: int, channels: int, filters: int) -> WinogradPlan:
+    """The fastest schedule of a 3x3 layer by prediction."""
+    output, data = (size, size, filters), (size, size, channels)
+    program = conv("y x f", "y+i-1 x+j-1 c", "i j c f", output, data, (3, 3, channels, filters))
+    (node,) = program.nodes
+    assert isinstance(node, Contraction)
+    found = convolution_of(node, program.types())
+    assert isinstance(found, Convolution)
+    timed: list[tuple[float, str, WinogradPlan]] = []
+    for m in (2, 3, 4):
+        for vectors in (1, 2, 4):
+            problem = winograd_of(found, (m, m), vectors * CORE.lanes(4))
+            for plan in plans(problem, CORE, 4, 1 << 28):
+                time = cycles(problem, plan, CORE, 4, constant=True)
+                timed.append((time, str(plan), plan))
+    return min(timed)[2]
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters", "method"),
+    [(7, 512, 512, "F(2x2,3x3)"), (14, 512, 512, "F(3x3,3x3)"), (28, 512, 512, "F(4x4,3x3)")],
+)
+def test_large_weights_are_read_once(size: int, channels: int, filters: int, method: str) -> None:
+    plan = best(size, channels, filters)
+    assert (plan.method, plan.vectors, plan.parallel) == (method, 2, "filters")
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters"),
+    [(56, 64, 64), (28, 128, 128), (112, 64, 128), (112, 128, 128), (56, 256, 256)],
+)
+def test_many_tiles_are_divided(size: int, channels: int, filters: int) -> None:
+    plan = best(size, channels, filters)
+    assert (plan.method, plan.vectors, plan.parallel) == ("F(4x4,3x3)", 2, "tiles")
