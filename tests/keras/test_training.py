@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_tilec.src.gradients import gradients
 from keras_tilec.src.step import CompiledStep
 from tests.keras.host import keras, layers, ops
 
@@ -124,3 +125,13 @@ def test_own_steps() -> None:
     made.predict_step = doubled
     made.make_predict_function(force=True)
     np.testing.assert_allclose(made.predict(X, verbose=0), before * 2 + 1, rtol=1e-5)
+
+
+def test_stopped_gradients() -> None:
+    def step(x: Any) -> Any:
+        (slope,) = gradients(ops.sum(x * ops.stop_gradient(x * x)), [x])
+        return slope
+
+    run = CompiledStep(step, list)
+    run.begin()
+    np.testing.assert_allclose(np.asarray(run(X[0])), X[0] ** 2, rtol=1e-5)
