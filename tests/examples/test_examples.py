@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def run(script: str, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / script)],
         cwd=folder,
+        env={**os.environ, "KERAS_HOME": str(folder / "keras")},
         capture_output=True,
         text=True,
         timeout=300,

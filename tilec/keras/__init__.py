@@ -4,5 +4,6 @@
 """
 
 from tilec.keras._hook import activate
+from tilec.keras.versions import BACKEND
 
-__all__ = ["activate"]
+__all__ = ["BACKEND", "activate"]
