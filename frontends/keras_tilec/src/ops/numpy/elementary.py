@@ -126,8 +126,8 @@ def logaddexp(x1: object, x2: object) -> Tensor:
 
 
 def logaddexp2(x1: object, x2: object) -> Tensor:
-    a, b = (each * math.log(2) for each in promote(x1, x2, like=(float,)))
-    return wrap(ops.logaddexp(a, b) / math.log(2))
+    a, b = (ops.multiply(each, math.log(2)) for each in promote(x1, x2, like=(float,)))
+    return wrap(ops.divide(ops.logaddexp(a, b), math.log(2)))
 
 
 def real(x: object) -> Tensor:
