@@ -383,6 +383,10 @@ def _entry(
         pointers[temporary.buffer.name] = name
     for item in module.constants:
         pointers.setdefault(item.buffer.name, _constant_name(item))
+    for position, view in enumerate(module.views):
+        name, by = f"%view.{position}", view.offset * view.buffer.type.dtype.bytes
+        lines.append(f"  {name} = getelementptr inbounds i8, ptr {pointers[view.whole]}, i64 {by}")
+        pointers[view.buffer.name] = name
     lines.append(f"  %scratch = getelementptr inbounds i8, ptr %workspace, i64 {scratch_at}")
     if workers_after is not None:
         lines.append(f"  %workers = getelementptr inbounds i8, ptr %scratch, i64 {workers_after}")
@@ -420,6 +424,9 @@ def _aligned_params(module: Module, kernel: Kernel) -> frozenset[int]:
     """Positions that only temporaries and constants are passed in: those are aligned."""
     held = {item.buffer.name for item in module.constants}
     held |= {t.buffer.name for t in module.temporaries if t.offset_bytes % ALIGN == 0}
+    for view in module.views:
+        if view.whole in held and view.offset * view.buffer.type.dtype.bytes % ALIGN == 0:
+            held.add(view.buffer.name)
     calls: list[Call] = [call for call in module.calls if call.kernel == kernel.name]
     return frozenset(
         position

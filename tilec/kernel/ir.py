@@ -259,6 +259,15 @@ class Temporary:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """Consecutive elements of another buffer of the module, from an element on."""
+
+    buffer: Buffer
+    whole: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConstantData:
     """A tensor whose little-endian bytes are part of the code."""
 
@@ -302,6 +311,7 @@ class Module:
     kernels: tuple[Kernel, ...]
     calls: tuple[Call, ...]
     clock: str | None = None
+    views: tuple[View, ...] = ()
 
     def called(self) -> dict[str, Kernel]:
         """The kernel of each call, by the names of the calls."""
@@ -313,4 +323,5 @@ class Module:
         found = {buffer.name: buffer for buffer in (*self.inputs, *self.outputs)}
         found.update((held.buffer.name, held.buffer) for held in self.temporaries)
         found.update((held.buffer.name, held.buffer) for held in self.constants)
+        found.update((view.buffer.name, view.buffer) for view in self.views)
         return found

@@ -83,6 +83,9 @@ def print_module(module: Module) -> str:
     for item in module.constants:
         digest = sha256(item.data).hexdigest()[:16]
         lines.append(f"{_INDENT}constant {_buffer(item.buffer)} sha256 {digest}")
+    for view in module.views:
+        at = f"of {view.whole} at element {view.offset}"
+        lines.append(f"{_INDENT}view {_buffer(view.buffer)} {at}")
     lines.append(f"{_INDENT}workspace {module.workspace_bytes} bytes")
     for call in module.calls:
         title = f"  // {call.title}" if call.title else ""

@@ -69,6 +69,7 @@ def verify(module: Module) -> None:
     _check_module_names(module)
     _check_constants(module)
     _check_workspace(module)
+    _check_views(module)
     for kernel in module.kernels:
         verify_kernel(kernel)
     for call in module.calls:
@@ -92,7 +93,7 @@ def is_right(kernel: Kernel) -> bool:
 
 def _check_module_names(module: Module) -> None:
     buffers = [*module.inputs, *module.outputs]
-    buffers += [item.buffer for item in (*module.temporaries, *module.constants)]
+    buffers += [item.buffer for item in (*module.temporaries, *module.constants, *module.views)]
     _check_unique(module.name, "buffer", [buffer.name for buffer in buffers])
     _check_unique(module.name, "kernel", [kernel.name for kernel in module.kernels])
     if module.name in {kernel.name for kernel in module.kernels}:
@@ -121,6 +122,17 @@ def _check_workspace(module: Module) -> None:
             raise InternalError(f"{module.name}: temporary {item.buffer.name} is not aligned")
 
 
+def _check_views(module: Module) -> None:
+    buffers = module.buffers()
+    views = {view.buffer.name for view in module.views}
+    for view in module.views:
+        whole, own = buffers.get(view.whole), view.buffer
+        if whole is None or view.whole in views or whole.type != own.type:
+            raise InternalError(f"{module.name}: {own.name} is no view of {view.whole}")
+        if own.low != 0 or view.offset < whole.low or view.offset + own.high > whole.high:
+            raise InternalError(f"{module.name}: {own.name} is not inside of {view.whole}")
+
+
 def _check_call(module: Module, call: Call) -> None:
     """Arguments exist, are of the right type and extent, and those written overlap no other."""
     kernels = {kernel.name: kernel for kernel in module.kernels}
@@ -132,6 +144,7 @@ def _check_call(module: Module, call: Call) -> None:
     if len(params) != len(call.args):
         raise InternalError(f"{what} has not {len(params)} arguments")
     read_only = {b.name for b in module.inputs} | {c.buffer.name for c in module.constants}
+    read_only |= {view.buffer.name for view in module.views if view.whole in read_only}
     for param, name in zip(params, call.args, strict=True):
         given = buffers[name]
         if param.type != given.type or param.low < given.low or param.high > given.high:
@@ -149,11 +162,17 @@ def _check_call(module: Module, call: Call) -> None:
 def _overlap(module: Module, left: str, right: str) -> bool:
     if left == right:
         return True
-    places = {t.buffer.name: _extent(t.buffer, t.offset_bytes) for t in module.temporaries}
+    places = {t.buffer.name: ("", _extent(t.buffer, t.offset_bytes)) for t in module.temporaries}
+    for buffer in (*module.inputs, *module.outputs):
+        places[buffer.name] = (buffer.name, _extent(buffer, 0))
+    for view in module.views:
+        inside, (start, _) = places.get(view.whole, (view.whole, (0, 0)))
+        at = start + view.offset * view.buffer.type.dtype.bytes
+        places[view.buffer.name] = (inside, _extent(view.buffer, at))
     if left not in places or right not in places:
         return False
-    (a, b), (c, d) = places[left], places[right]
-    return a < d and c < b
+    (one, (a, b)), (other, (c, d)) = places[left], places[right]
+    return one == other and a < d and c < b
 
 
 def _extent(buffer: Buffer, offset: int) -> tuple[int, int]:

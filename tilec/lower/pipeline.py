@@ -8,7 +8,7 @@ from functools import partial
 from math import prod
 
 from tilec.errors import InternalError, ScheduleError
-from tilec.kernel.ir import Buffer, ConstantData, Module, VType
+from tilec.kernel.ir import Buffer, ConstantData, Module, View, VType
 from tilec.lower import sort, special
 from tilec.lower.blockgroups import block_groups
 from tilec.lower.blocks import BlockWriter, reblocked
@@ -35,6 +35,7 @@ from tilec.lower.rows import RowWriter, flops_of_rows
 from tilec.lower.sharing import SHARE, Sharing
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
+from tilec.lower.views import VIEWS, parts, viewed
 from tilec.lower.winograd import WinogradWriter
 from tilec.lower.work import (
     NONTEMPORAL,
@@ -73,6 +74,7 @@ FUSE_ROWS = "fuse-rows"
 FUSE_BLOCKS = "fuse-blocks"
 
 PASSES = (
+    VIEWS,
     "fuse",
     FUSE_ROWS,
     FUSE_BLOCKS,
@@ -152,7 +154,8 @@ def lower_program(
         if name not in work.places:
             work.places[name] = target_of(work, node)
     sharing = Sharing(work, decisions)
-    for unit in _units(work, strides or {}, inside):
+    copies = parts(program) if VIEWS not in work.disable and work.core.takes_parts else {}
+    for unit in _units(work, strides or {}, inside | copies.keys()):
         if isinstance(unit, BlockGroup):
             if sharing.lower(unit, partial(_lower_blocks, work, unit)):
                 continue
@@ -160,6 +163,9 @@ def lower_program(
         else:
             alone = (unit,)
         for each in alone:
+            part = copies.get(each.result.name)
+            if part is not None and viewed(work, each.result, part):
+                continue
             if isinstance(each, RowGroup):
                 sharing.lower(each, partial(_lower_rows, work, each))
             elif not isinstance(each.node, Constant) and each.node.name not in inside:
@@ -177,13 +183,20 @@ def lower_program(
         workspace_bytes=workspace,
         kernels=tuple(work.kernels),
         calls=tuple(work.calls),
+        views=_views(work),
     )
+
+
+def _views(work: Lowering) -> tuple[View, ...]:
+    """The views that kernels take."""
+    taken = {name for call in work.calls for name in call.args}
+    return tuple(view for name, view in work.views.items() if name in taken)
 
 
 def _units(
     work: Lowering, strides: Mapping[str, tuple[int, ...]], inside: set[str]
 ) -> tuple[Unit, ...]:
-    """What becomes a kernel each, in order; ``inside`` is part of a kernel already."""
+    """What becomes a kernel each, in order; ``inside`` is part of one already, or needs none."""
     found = groups(work.program, fuse="fuse" not in work.disable)
     apart = frozenset((*inside, *work.transforms))
     rows: tuple[Single, ...] = found
@@ -348,7 +361,7 @@ def _lifetimes(work: Lowering, held: set[str]) -> tuple[Lifetime, ...]:
     buffers |= {buffer.name: buffer for buffer in work.scratch}
     spans: dict[str, tuple[int, int]] = {}
     for at, call in enumerate(work.calls):
-        for name in call.args:
+        for name in (work.views[arg].whole if arg in work.views else arg for arg in call.args):
             if name not in held:
                 spans[name] = (spans.get(name, (at, at))[0], at)
     return tuple(

@@ -370,4 +370,4 @@ _SUM_BYTES = 8
 def _step(read: Read, strides: tuple[int, ...], axis: Axis) -> int:
     """By how much one iteration of a loop moves a read."""
     used = zip(read.access, strides, strict=True)
-    return abs(sum(step for form, step in used if axis.name in form.indices))
+    return int(abs(sum(step * form.rational()[0].get(axis.name, 0) for form, step in used)))

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from math import prod
 
 from tilec.dtypes import BF16, F16, F32, F64, DType
-from tilec.kernel.ir import Buffer, Call, Kernel, Load, VType
+from tilec.kernel.ir import Buffer, Call, Kernel, Load, View, VType
 from tilec.kernel.walk import expressions
 from tilec.lower import special
 from tilec.lower.buffers import register_bits
@@ -57,6 +57,7 @@ class Lowering:
         calls: Their calls, in order.
         scratch: Buffers of single kernels.
         defaults: Values that are written into the output that they are the default of.
+        views: Parts of other buffers, by name.
     """
 
     program: Program
@@ -75,6 +76,7 @@ class Lowering:
     calls: list[Call] = field(default_factory=list[Call])
     scratch: list[Buffer] = field(default_factory=list[Buffer])
     defaults: Mapping[str, Contraction] = field(default_factory=dict[str, Contraction])
+    views: dict[str, View] = field(default_factory=dict[str, View])
 
 
 def target_of(work: Lowering, result: Node) -> Place:

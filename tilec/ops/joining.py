@@ -24,18 +24,22 @@ PadMode: TypeAlias = Literal["constant", "reflect", "edge", "wrap"]
 
 
 @cache
-def _joined(rank: int, axis: int, count: int) -> Function:
-    """Each operand behind the others; what is not written comes from the statement before."""
+def _joined(rank: int, axis: int, count: int, equal: bool) -> Function:
+    """Each operand behind the others; what is not written comes from the statement before.
+
+    ``equal`` says that all have the same extent: then offsets are multiples of it.
+    """
     sizes, at = numbered("N", rank), numbered("i", rank)
-    own = numbered("L", count)
+    own = ["L"] * count if equal else numbered("L", count)
     inputs = [
         f"X{k}[{listed(size if a != axis else own[k] for a, size in enumerate(sizes))}]"
         for k in range(count)
     ]
-    extents = listed(" + ".join(own) if a == axis else size for a, size in enumerate(sizes))
+    whole = f"{count} * L" if equal else " + ".join(own)
+    extents = listed(whole if a == axis else size for a, size in enumerate(sizes))
     statements: list[str] = []
     for k in range(count):
-        offset = " + ".join([at[axis], *own[:k]])
+        offset = f"{at[axis]} + {k} * L" if equal else " + ".join([at[axis], *own[:k]])
         out = listed(offset if a == axis else name for a, name in enumerate(at))
         result = "Y" if k == count - 1 else f"T{k}"
         before = f" default T{k - 1}" if k else ""
@@ -65,7 +69,10 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
         )
     kind = common_dtype(*found)
     parts = [cast(each, kind) for each in found if each.shape[at]] or [cast(found[0], kind)]
-    return parts[0] if len(parts) == 1 else single(_joined(len(shapes[0]), at, len(parts)), *parts)
+    if len(parts) == 1:
+        return parts[0]
+    equal = len({each.shape[at] for each in parts}) == 1
+    return single(_joined(len(shapes[0]), at, len(parts), equal), *parts)
 
 
 @public

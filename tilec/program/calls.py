@@ -16,8 +16,18 @@ from tilec.runtime.spec import Number, Spec
 _KEPT: Final = 4096
 
 
-def applied(function: Function, operands: Sequence[Value | Number]) -> tuple[Value, ...]:
+def applied(
+    function: Function,
+    operands: Sequence[Value | Number],
+    outputs: tuple[Spec, ...] | None = None,
+) -> tuple[Value, ...]:
     """The results of a call.
+
+    Args:
+        function: What is called.
+        operands: One for each input.
+        outputs: Types of the results, where the caller knows them; else they are inferred, which
+            takes as long as it takes to check the function.
 
     Raises:
         UserError: the operands do not fit the function, or each other.
@@ -38,7 +48,8 @@ def applied(function: Function, operands: Sequence[Value | Number]) -> tuple[Val
             f"{len(operands)} were given",
             help=f"the inputs are {', '.join(each.name for each in function.inputs)}",
         )
-    source = Applied(function, tuple(operands), _outputs(function, operands))
+    found = _outputs(function, operands) if outputs is None else outputs
+    source = Applied(function, tuple(operands), found)
     return tuple(Value(source, at) for at in range(len(source.outputs)))
 
 

@@ -115,7 +115,10 @@ class Cut:
 
 @cache
 def cut(axes: tuple[Cut, ...]) -> Function:
-    """The elements that an indexing expression selects."""
+    """The elements that an indexing expression selects, from positions that are its operands.
+
+    The slices of one kind are calls of one function; ``start`` of the axes does not count.
+    """
     dims, reads, sizes, at = list[str](), list[str](), list[str](), list[str]()
     for place, axis in enumerate(axes):
         index = f"i{place}"
@@ -124,10 +127,15 @@ def cut(axes: tuple[Cut, ...]) -> Function:
             at.append(index)
         if not axis.is_new:
             dims.append(f"N{place}")
-            moving = "" if axis.count is None else f"{axis.step}*{index}"
-            reads.append(f"{axis.start} + {moving}" if moving else str(axis.start))
-    header = f"A[{', '.join(dims)}]" if dims else "A"
+            moving = "" if axis.count is None else f" + {axis.step}*{index}"
+            reads.append(f"S{place}{moving}")
+    inputs = [f"A[{', '.join(dims)}]" if dims else "A", *starts_of(axes)]
     return function(
-        f"function cut({header}) -> (B) "
+        f"function cut({', '.join(inputs)}) -> (B) "
         f"{{ B[{', '.join(at)} : {', '.join(sizes)}] = =(A[{', '.join(reads)}]); }}"
     )
+
+
+def starts_of(axes: Sequence[Cut]) -> dict[str, int]:
+    """The operands of ``cut`` behind the array: the first position on each axis of it."""
+    return {f"S{place}": axis.start for place, axis in enumerate(axes) if not axis.is_new}

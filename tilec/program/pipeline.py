@@ -19,6 +19,7 @@ from tilec.lower.buffers import input_places
 from tilec.lower.decide import Decision
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import lower_program
+from tilec.lower.views import VIEWS
 from tilec.options import CONVOLUTIONS as CONVOLUTION_METHODS
 from tilec.options import PRODUCTS as PRODUCT_METHODS
 from tilec.options import Options
@@ -35,6 +36,7 @@ from tilec.rewrite.cse import ShareEqual
 from tilec.rewrite.dead import DropDead
 from tilec.rewrite.inline import Inline
 from tilec.rewrite.layout import ChannelsLast
+from tilec.rewrite.maps import Maps
 from tilec.runtime.backend import Backend, find_backend
 from tilec.runtime.spec import Spec
 from tilec.schedule.values import Schedule
@@ -44,7 +46,13 @@ from tilec.tensor.printer import print_program
 from tilec.tensor.size import concrete
 from tilec.tensor.verify import verify as verify_program
 
-REWRITES: Final = (DropDead.name, ShareEqual.name, Inline.name, ChannelsLast.name)
+REWRITES: Final = (
+    DropDead.name,
+    ShareEqual.name,
+    Maps.name,
+    Inline.name,
+    ChannelsLast.name,
+)
 """Names of the passes over the tensor IR, in order."""
 
 CONVOLUTIONS: Final = "convolutions"
@@ -173,7 +181,9 @@ def bind(frontend: Frontend, recipe: Recipe, hook: Hook) -> Program:
 def rewrite(program: Program, recipe: Recipe, hook: Hook) -> Program:
     """The program after the passes over the tensor IR."""
     bound = frozenset(given.name for given in recipe.arguments if given.bound)
-    for each in (DropDead(), ShareEqual(), Inline(bound), ChannelsLast()):
+    parts = VIEWS not in recipe.options.disable and core_of(recipe.options).takes_parts
+    passes = (DropDead(), ShareEqual(), Maps(), Inline(bound, parts), ChannelsLast())
+    for each in passes:
         if each.name not in recipe.options.disable:
             work = partial(each.apply, program)
             program = hook.step(each.name, program.name, work, print_program, verify_program)
@@ -302,6 +312,7 @@ def _read_alone(part: Part, constants: tuple[str, ...]) -> tuple[Part, tuple[str
     """Kernels and their constants, without those that none reads: weights that became panels."""
     module = part.module
     read = {name for call in module.calls for name in call.args}
+    read |= {view.whole for view in module.views}
     unread = {name for name in constants if name not in read}
     inputs = tuple(buffer for buffer in module.inputs if buffer.name not in unread)
     kept = tuple(name for name in constants if name not in unread)

@@ -7,6 +7,7 @@ Operations on tensors add calls to a graph. ``numpy()`` compiles and runs what a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeAlias, cast
 
@@ -20,7 +21,7 @@ from tilec.program.calls import applied
 from tilec.program.compute import computed, is_abstract
 from tilec.program.function import Function
 from tilec.program.graph import Given, Placeholder, Value
-from tilec.program.operators import Cut, cut, elementwise, product
+from tilec.program.operators import Cut, cut, elementwise, product, starts_of
 from tilec.runtime.arrays import Array, take
 from tilec.runtime.spec import Number, Spec
 from tilec.runtime.stored import Stored, elements
@@ -207,7 +208,11 @@ class Tensor:
     def __getitem__(self, key: object) -> Tensor:
         """Integers, slices, ``...`` and ``None``, as in NumPy; ``ops.take`` has index arrays."""
         axes = _cuts(self.shape, key)
-        return self if axes is None else _single(cut(axes), self)
+        if axes is None:
+            return self
+        kind = cut(tuple(replace(axis, start=0) for axis in axes))
+        found = Spec([axis.count for axis in axes if axis.count is not None], self.dtype)
+        return Tensor(*applied(kind, [self.value, *starts_of(axes).values()], (found,)))
 
 
 @public

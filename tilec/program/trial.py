@@ -306,6 +306,7 @@ def alone(module: Module, names: frozenset[str]) -> Module:
         inputs=tuple(b for b in buffers.values() if not b.writable and b.name not in held),
         outputs=tuple(buffer for buffer in buffers.values() if buffer.writable),
         temporaries=(),
+        views=(),
         constants=constants,
         workspace_bytes=0,
         kernels=kernels,

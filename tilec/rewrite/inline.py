@@ -16,6 +16,7 @@ from tilec.operations import OPERATIONS, Rule
 from tilec.records import dataclass
 from tilec.rewrite.constants import constant_values
 from tilec.tensor.ir import Map, Node, Program, operands
+from tilec.tensor.part import part_of
 from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, reads, rewrite, walk
 from tilec.tensor.size import concrete
 
@@ -35,9 +36,11 @@ class Inline:
 
     Attributes:
         bound: Inputs that are known before any call.
+        parts: Whether copies of parts cost nothing, since readers are handed their address.
     """
 
     bound: frozenset[str] = frozenset()
+    parts: bool = False
 
     name: ClassVar[str] = "inline"
 
@@ -48,6 +51,7 @@ class Inline:
         kept = {output.value for output in program.outputs}
         uses: dict[str, int] = {}
         constant = constant_values(program, self.bound)
+        types = program.types()
         for node in program.nodes:
             for name in operands(node):
                 uses[name] = uses.get(name, 0) + 1
@@ -55,7 +59,9 @@ class Inline:
             if isinstance(node, Map):
                 fixed = kept if node.name in constant else kept | constant
                 node = _absorb(node, maps, fixed, uses)
-                maps[node.name] = node
+                # Parts stay apart: kernels that differ in nothing but the part are one kernel.
+                if not self.parts or part_of(node, types) is None:
+                    maps[node.name] = node
             nodes.append(node)
         read = kept | {name for node in nodes for name in operands(node)}
         alive = tuple(n for n in nodes if n.name in read or not isinstance(n, Map))

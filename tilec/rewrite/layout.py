@@ -89,10 +89,10 @@ def _images(program: Program) -> set[str]:
 
 
 def _is_same_pixel(read: Read, node: Map) -> bool:
-    """Whether an operand is read where the result is stored; an axis of size 1 has one place."""
-    pairs = zip(node.indices, read.access, node.type.shape, strict=False)
+    """Whether an operand is read along the same axes as the result is stored."""
+    pairs = zip(node.indices, read.access, strict=False)
     return len(read.access) == len(node.indices) and all(
-        form == Affine.index(name) or (size == 1 and form == Affine()) for name, form, size in pairs
+        set(form.indices) <= {name} for name, form in pairs
     )
 
 

@@ -90,7 +90,6 @@ REDUCE_BLOCK = 384
 times, and the outputs are loaded and stored once per 384 FMAs."""
 
 
-@lru_cache(maxsize=64)
 def choose(
     problem: Product,
     core: Core,
@@ -100,9 +99,14 @@ def choose(
 ) -> Tiled | str:
     """The schedule, or the reason why the product is left to the plain loops.
 
-    ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call. A
-    product with such an operand is asked about twice, for the panels and for the kernel.
+    ``ahead`` says that the vector operand is a constant, whose panels cost nothing per call.
     """
+    return _chosen(problem.unnamed(), core, ahead, workspace_bytes)
+
+
+@lru_cache(maxsize=1024)
+def _chosen(problem: Product, core: Core, ahead: bool, workspace_bytes: int) -> Tiled | str:
+    """``choose``: networks have many equal layers, each of which is asked about twice."""
     total = prod(a.extent for a in (*problem.axes, *problem.reductions))
     if total < MIN_WORK or not problem.reductions:
         return "too little work"

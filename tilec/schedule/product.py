@@ -11,6 +11,7 @@ loop, too, is read as vectors (the image of a depthwise convolution), else it is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from tilec.dtypes import DType
 from tilec.records import dataclass
 from tilec.tensor.forms import Axis, Form, form_of
-from tilec.tensor.scalar import Apply, Read, Scalar, reads
+from tilec.tensor.scalar import Apply, Read, Scalar, reads, rewrite
 
 _MOST_POINTS: Final = 1 << 16
 """Points of loops that are tested one by one, at most."""
@@ -85,6 +86,19 @@ class Product:
         moving = [f for f in self.factors if self.is_shared(f, vector, row)]
         still = [f for f in self.factors if not self.is_shared(f, vector, row)]
         return self._multiplied(moving), self._multiplied(still)
+
+    def unnamed(self) -> Product:
+        """The product with numbers for the names of tensors: equal for all layers of a kind."""
+        numbers: dict[str, str] = {}
+
+        def change(node: Scalar) -> Scalar | None:
+            if not isinstance(node, Read):
+                return None
+            return replace(node, tensor=numbers.setdefault(node.tensor, str(len(numbers))))
+
+        factors = tuple(replace(f, body=rewrite(f.body, change)) for f in self.factors)
+        after = None if self.epilogue is None else rewrite(self.epilogue, change)
+        return replace(self, factors=factors, epilogue=after)
 
     def share_inside(self) -> float:
         """Share of all points that the constraints leave; 0 where counting them takes long.

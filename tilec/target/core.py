@@ -78,6 +78,11 @@ class Core:
     has_f64: bool = True
 
     @property
+    def takes_parts(self) -> bool:
+        """Whether kernels can be handed a part of a buffer; OpenCL only hands out whole ones."""
+        return self.gpu is None and not self.widest_lanes
+
+    @property
     def key(self) -> str:
         """All of it as one line of text, for the key of a cache."""
         return json.dumps(asdict(self))

@@ -14,6 +14,7 @@ from tilec.dtypes import BOOL, F32, I32, U32, DType, Kind, accumulator, integer_
 from tilec.errors import InternalError
 from tilec.operations import OPERATIONS, Rule
 from tilec.tensor.affine import Affine
+from tilec.tensor.forms import form_of
 from tilec.tensor.ir import (
     Aggregation,
     ArgSort,
@@ -34,7 +35,7 @@ from tilec.tensor.ir import (
 from tilec.tensor.printer import print_definition, print_scalar
 from tilec.tensor.random import STREAMS
 from tilec.tensor.scalar import Apply, IndexValue, Literal, Read, Scalar, reads, walk
-from tilec.tensor.size import Size, SizeExpr
+from tilec.tensor.size import Size, SizeExpr, concrete
 
 Types = Mapping[str, TensorType]
 
@@ -238,7 +239,7 @@ def _check_default(node: Contraction, types: Types) -> None:
 
 
 def _check_map(node: Map, types: Types) -> None:
-    """A map reads each operand at its own indices, or at constants, inside the operand."""
+    """A map reads each operand inside its axes."""
     if len(node.indices) != len(node.type.shape):
         _fail(f"{len(node.indices)} indices for rank {len(node.type.shape)}")
     if node.body.dtype != node.type.dtype:
@@ -246,12 +247,7 @@ def _check_map(node: Map, types: Types) -> None:
     extents = dict(zip(node.indices, node.type.shape, strict=True))
     for read in reads(node.body):
         for form, size in zip(read.access, types[read.tensor].shape, strict=True):
-            if form.indices:
-                name = form.indices[0]
-                inside = form == Affine.index(name) and _same(size, extents[name])
-            else:
-                inside = _is_position(form, size) or 0 in extents.values()
-            if not inside:
+            if not _is_position(form, size, extents):
                 _fail(f"{read.tensor} is read at {form} on an axis of {size}")
 
 
@@ -347,10 +343,20 @@ def _is_integral(form: Affine) -> bool:
     return all(isinstance(item, SizeExpr) or item.denominator == 1 for item in coefficients)
 
 
-def _is_position(form: Affine, size: Size) -> bool:
-    if isinstance(form.const, SizeExpr) or isinstance(size, SizeExpr):
+def _is_position(form: Affine, size: Size, extents: Mapping[str, Size]) -> bool:
+    """Whether a form is a position of an axis wherever its indices are, as far as that is known."""
+    used = [extents[name] for name in form.indices]
+    if form.indices and form == Affine.index(form.indices[0]):
+        return _same(size, used[0])
+    numbers = (size, *extents.values(), form.const, *(factor for _, factor in form.terms))
+    if any(isinstance(each, SizeExpr) for each in numbers):
         return True
-    return form.const.denominator == 1 and 0 <= form.const < size
+    shape = concrete((size, *extents.values()))
+    if 0 in shape[1:]:
+        return True
+    found = form_of(form)
+    low, high = found.range({name: (0, n - 1) for name, n in zip(extents, shape[1:], strict=True)})
+    return found.denominator == 1 and low >= 0 and high < shape[0]
 
 
 def _count(shape: tuple[Size, ...]) -> int | None:
