@@ -34,6 +34,7 @@ from tilec.kernel.ir import (
     Store,
     Temporary,
     Var,
+    View,
     VType,
     Zip,
 )
@@ -349,6 +350,20 @@ def test_a_module() -> None:
     verify(module([("copy", "x", "s"), ("copy", "c", "t"), ("copy", "t", "y")]))
 
 
+LONG = replace(SOURCE, high=30)
+
+
+def view(whole: str, offset: int) -> View:
+    return View(Buffer("v", F, 10), whole, offset)
+
+
+def test_parts_of_buffers() -> None:
+    verify(module([("copy", "v", "y")], inputs=(LONG,), views=(view("x", 20),)))
+    halves = (replace(view("y", 10), buffer=replace(RESULT, name="w")), view("y", 0))
+    wide = (replace(RESULT, high=20),)
+    verify(module([("copy", "x", "v"), ("copy", "v", "w")], outputs=wide, views=halves))
+
+
 @pytest.mark.parametrize(
     ("words", "faulty"),
     [
@@ -362,6 +377,11 @@ def test_a_module() -> None:
         ("not in a workspace", module([], right=100)),
         ("is not aligned", module([], right=66)),
         ("constant c has 39 bytes, not 40", module([], data=bytes(39))),
+        ("is not inside of x", module([], inputs=(LONG,), views=(view("x", 21),))),
+        ("is no view of z", module([], views=(view("z", 0),))),
+        ("writes v, which is an input", module([("copy", "s", "v")], views=(view("x", 0),))),
+        ("shares memory", module([("copy", "y", "v")], views=(view("y", 0),))),
+        ("shares memory", module([("copy", "t", "v")], right=64, views=(view("t", 0),))),
         ("two kernels are called copy", module([], kernels=(COPY, COPY))),
         ("name of its module", module([], name="copy")),
         (

@@ -208,7 +208,8 @@ def _plain(
     if halves is not None:
         plans[0] = _plan(work, halves.partial, node, target.agg, divided=TASK)
     elif threads:
-        chosen = [parallel(flat, each) for flat, each in zip(flats, plans, strict=True)]
+        least = work.least_cycles
+        chosen = [parallel(flat, each, least) for flat, each in zip(flats, plans, strict=True)]
         if None not in chosen:  # a register must not be shared by parallel and serial loops
             pairs = zip(plans, chosen, strict=True)
             plans = [replace(each, parallel=name) for each, name in pairs]

@@ -154,7 +154,7 @@ def lower_program(
         if name not in work.places:
             work.places[name] = target_of(work, node)
     sharing = Sharing(work, decisions)
-    copies = parts(program) if VIEWS not in work.disable and work.core.takes_parts else {}
+    copies = parts(work)
     for unit in _units(work, strides or {}, inside | copies.keys()):
         if isinstance(unit, BlockGroup):
             if sharing.lower(unit, partial(_lower_blocks, work, unit)):
@@ -294,8 +294,8 @@ def _lower_rows(work: Lowering, group: RowGroup) -> bool:
     writer = ColumnWriter if group.is_standing else RowWriter
     names = {name for node in group.nodes for name in (node.name, *operands(node))}
     far = sum(tensor_bytes(work.types[name]) for name in sorted(names)) > work.core.last_cache_bytes
-    threads = "thread" not in work.disable
-    body = writer(group, work.places, lanes, threads, far, total=total_of(work)).body()
+    threads, least = "thread" not in work.disable, work.least_cycles
+    body = writer(group, work.places, lanes, threads, far, least, total=total_of(work)).body()
     name = kernel_name(work.program, group)
     wanted = wanted_for(work.schedule, name)
     if wanted is not None and str(wanted) not in body.schedule:

@@ -23,6 +23,10 @@ WIDE = 4
 PARALLEL_CYCLES = 60_000
 """Work from which on a second thread pays: waking one that sleeps costs about 15 microseconds."""
 
+AWAKE_CYCLES = 8_000
+"""The same where a kernel before this one was divided: its threads still look for work, and a fork
+and join of these takes half a microsecond."""
+
 MIN_TASKS = 8
 """Iterations that a loop must have to be divided evenly enough."""
 
@@ -53,13 +57,13 @@ def choose(flat: FlatPiece, agg: Aggregation, lanes: int, divided: str | None = 
     return best
 
 
-def parallel(flat: FlatPiece, plan: Plan) -> str | None:
-    """The output loop to divide among threads, when there is work enough for more than one."""
+def parallel(flat: FlatPiece, plan: Plan, least: float = PARALLEL_CYCLES) -> str | None:
+    """The output loop to divide among threads, when there are at least so many cycles of work."""
     outputs = prod(axis.extent for axis in flat.piece.axes)
     bodies = [(prod(a.extent for a in part.axes), part.body) for part in flat.piece.parts]
     bodies += [] if flat.epilogue is None else [(1, flat.epilogue)]
     work = outputs * sum(points * _work(body) for points, body in bodies)
-    if work / max(1, plan.lanes) < PARALLEL_CYCLES:
+    if work / max(1, plan.lanes) < least:
         return None
     serial = [axis for axis in flat.piece.axes if axis.name != plan.vector]
     if not serial and len(flat.piece.axes) == 1:

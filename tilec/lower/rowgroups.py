@@ -57,31 +57,51 @@ def row_groups(
         core: Its caches bound what a group keeps of a row.
         apart: Nodes that have a kernel of another kind.
     """
-    found = list[Single](units)
+    found, types = list[Single](units), program.types()
+    owner: dict[str, Single] = {node.name: unit for unit in units for node in nodes_of(unit)}
+    users: dict[str, list[Node]] = {}
+    for node in program.nodes:
+        for name in operands(node):
+            users.setdefault(name, []).append(node)
     for unit in units:
-        frame = _frame(unit.node, program.types())
-        if unit not in found or frame is None or not _is_free(unit, apart):
+        if unit not in found or not _is_free(unit, apart):
             continue
-        search = _Search(program, program.types(), frame, found, apart)
+        frame = _frame(unit.node, types) or _frame_of_chain(unit, users, owner, types, core)
+        if frame is None:
+            continue
+        search = _Search(program, types, frame, units, owner, users, apart)
         chosen = search.grow(unit)
         group = search.group(chosen)
-        group = None if group is None else _fitted(group, program.types(), strides, core)
+        group = None if group is None else _fitted(group, types, strides, core)
         if group is None:
             continue
         at = max(found.index(each) for each in chosen)
         found[at] = group
         found = [each for each in found if each not in chosen]
+        owner.update((node.name, group) for node in group.nodes)
     return tuple(found) if len(found) == len(units) else ordered(found)
 
 
 @dataclass(slots=True)
 class _Search:
-    """Grows one group."""
+    """Grows one group.
+
+    Attributes:
+        program: The program.
+        types: Types of its values.
+        frame: Loops that the members of the group share.
+        units: The kernels that may go along.
+        owner: The kernel or group so far that computes a value.
+        users: The nodes that read a value.
+        apart: Nodes that have a kernel of another kind.
+    """
 
     program: Program
     types: Mapping[str, TensorType]
     frame: _Frame
-    units: list[Single]
+    units: Sequence[Group]
+    owner: Mapping[str, Single]
+    users: Mapping[str, Sequence[Node]]
     apart: frozenset[str]
 
     def grow(self, seed: Group) -> list[Group]:
@@ -90,20 +110,34 @@ class _Search:
         members = self._members(seed) or ()
         if not self._is_valid(members):
             return chosen
-        waiting = {unit: self._members(unit) for unit in self.units if isinstance(unit, Group)}
-        waiting = {unit: given for unit, given in waiting.items() if given and unit is not seed}
+        known: dict[str, tuple[Member, ...] | None] = {}
         grown = True
         while grown:
             grown = False
-            for unit, given in list(waiting.items()):
-                trial = (*members, *(given or ()))
-                if not _connected(members, given or ()) or not self._is_valid(trial):
+            for unit in self._near(chosen):
+                name = unit.result.name
+                given = known[name] if name in known else self._members(unit)
+                known[name] = given
+                if not given or not _connected(members, given):
                     continue
-                if self._in_a_circle([*chosen, unit]):
+                trial = (*members, *given)
+                if not self._is_valid(trial) or self._in_a_circle([*chosen, unit]):
                     continue
                 chosen, members, grown = [*chosen, unit], trial, True
-                del waiting[unit]
         return chosen
+
+    def _near(self, chosen: Sequence[Group]) -> list[Group]:
+        """Units that touch a value which some units touch, in their order."""
+        nodes = [node for unit in chosen for node in nodes_of(unit)]
+        touched = {name for node in nodes for name in (node.name, *operands(node))}
+        near = {name for name in touched if name in self.owner}
+        near.update(user.name for name in touched for user in self.users.get(name, ()))
+        owners = {id(self.owner[name]): self.owner[name] for name in near}
+        inside = {id(unit) for unit in chosen}
+        found = [each for each in owners.values() if isinstance(each, Group)]
+        place = {node.name: at for at, node in enumerate(self.program.nodes)}
+        found.sort(key=lambda unit: place[unit.result.name])
+        return [unit for unit in found if id(unit) not in inside]
 
     def group(self, chosen: Sequence[Group]) -> RowGroup | None:
         """The group of some units; None where it saves nothing."""
@@ -149,18 +183,13 @@ class _Search:
     def _in_a_circle(self, chosen: Sequence[Group]) -> bool:
         """Whether a group would need a value that needs one of its own."""
         inside = {node.name for unit in chosen for node in nodes_of(unit)}
-        owner = {node.name: unit for unit in self.units for node in nodes_of(unit)}
-        users: dict[str, list[Node]] = {}
-        for node in self.program.nodes:
-            for name in operands(node):
-                users.setdefault(name, []).append(node)
-        pending = [node for name in inside for node in users.get(name, ())]
+        pending = [node for name in inside for node in self.users.get(name, ())]
         pending = [node for node in pending if node.name not in inside]
         seen: set[str] = set()
         while pending:
-            reached = [n for n in nodes_of(owner[pending.pop().name]) if n.name not in seen]
+            reached = [n for n in nodes_of(self.owner[pending.pop().name]) if n.name not in seen]
             seen.update(node.name for node in reached)
-            after = [user for node in reached for user in users.get(node.name, ())]
+            after = [user for node in reached for user in self.users.get(node.name, ())]
             if any(node.name in inside for node in after):
                 return True
             pending += after
@@ -223,6 +252,35 @@ def _frame(node: Node, types: Mapping[str, TensorType]) -> _Frame | None:
     if any(n != 1 for n in shape[len(outer) :]) or 0 in extents.values():
         return None
     return outer, inner
+
+
+def _frame_of_chain(
+    unit: Group,
+    users: Mapping[str, Sequence[Node]],
+    owner: Mapping[str, Single],
+    types: Mapping[str, TensorType],
+    core: Core,
+) -> _Frame | None:
+    """The loops of a map that another one reads, element by element; None for any other."""
+    node, shape = unit.node, concrete(unit.node.type.shape)
+    if not isinstance(node, Map) or len(shape) < 2 or 0 in shape:
+        return None
+    if not any(
+        isinstance(each, Map) and owner[each.name] is not unit and _reads_elements(each, node)
+        for each in users.get(node.name, ())
+    ):
+        return None
+    axes = tuple(Axis(name, 0, size) for name, size in zip(node.indices, shape, strict=True))
+    at = len(axes) - 1
+    while at > 1 and prod(shape[at:]) < core.lanes(4):
+        at -= 1
+    return axes[:at], axes[at:]
+
+
+def _reads_elements(reader: Map, node: Map) -> bool:
+    here = tuple(map(Affine.index, reader.indices))
+    found = [read.access for read in reads(reader.body) if read.tensor == node.name]
+    return reader.type.shape == node.type.shape and all(access == here for access in found)
 
 
 def _plain(form: Affine) -> str | None:

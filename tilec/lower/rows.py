@@ -91,6 +91,7 @@ class RowWriter:
     lanes: int
     threads: bool
     ahead: bool = False
+    least: float = PARALLEL_CYCLES
     block: Block | None = None
     total: DType = F64
     locals: list[Buffer] = field(default_factory=list[Buffer])
@@ -224,7 +225,7 @@ class RowWriter:
         """The row loop to divide among threads, when there is work enough for more than one."""
         points = prod(axis.extent for axis in (*self.rows, *self.columns))
         cycles = sum(cycles_of(step.body) for step in self.steps if self._is_wide(step))
-        if not self.threads or points * cycles / max(1, self.lanes) < PARALLEL_CYCLES:
+        if not self.threads or points * cycles / max(1, self.lanes) < self.least:
             return None
         return next((axis.name for axis in self.rows if axis.extent >= MIN_TASKS), None)
 

@@ -16,7 +16,7 @@ from typing import Final
 from tilec.kernel.ir import Buffer, View
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.work import Lowering
-from tilec.tensor.ir import Node, Program
+from tilec.tensor.ir import Node
 from tilec.tensor.part import Part, part_of
 from tilec.tensor.size import concrete
 
@@ -24,9 +24,11 @@ VIEWS: Final = "views"
 """Name of the pass."""
 
 
-def parts(program: Program) -> Mapping[str, Part]:
+def parts(work: Lowering) -> Mapping[str, Part]:
     """The copies of a program that can be views, by name."""
-    types = program.types()
+    if VIEWS in work.disable or not work.core.takes_parts:
+        return {}
+    program, types = work.program, work.types
     outputs = {output.value for output in program.outputs}
     found = {node.name: part_of(node, types) for node in program.nodes if node.name not in outputs}
     return {name: part for name, part in found.items() if part is not None}

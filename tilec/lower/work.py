@@ -8,13 +8,14 @@ from math import prod
 
 from tilec.dtypes import BF16, F16, F32, F64, DType
 from tilec.kernel.ir import Buffer, Call, Kernel, Load, View, VType
+from tilec.kernel.uses import parallel_loops
 from tilec.kernel.walk import expressions
 from tilec.lower import special
 from tilec.lower.buffers import register_bits
 from tilec.lower.decide import Decide, kernel_name
 from tilec.lower.narrow import Narrow
 from tilec.lower.nontemporal import Nontemporal
-from tilec.lower.plan import WIDE
+from tilec.lower.plan import AWAKE_CYCLES, PARALLEL_CYCLES, WIDE
 from tilec.lower.spread import Spread
 from tilec.lower.translate import Place, contiguous
 from tilec.lower.trees import Trees
@@ -58,6 +59,7 @@ class Lowering:
         scratch: Buffers of single kernels.
         defaults: Values that are written into the output that they are the default of.
         views: Parts of other buffers, by name.
+        awake: Whether a kernel so far is divided among threads, so that these look for work.
     """
 
     program: Program
@@ -77,6 +79,12 @@ class Lowering:
     scratch: list[Buffer] = field(default_factory=list[Buffer])
     defaults: Mapping[str, Contraction] = field(default_factory=dict[str, Contraction])
     views: dict[str, View] = field(default_factory=dict[str, View])
+    awake: bool = False
+
+    @property
+    def least_cycles(self) -> float:
+        """Work of a kernel from which on a second thread pays."""
+        return AWAKE_CYCLES if self.awake else PARALLEL_CYCLES
 
 
 def target_of(work: Lowering, result: Node) -> Place:
@@ -151,5 +159,6 @@ def finish(
     if body.stores_once and NONTEMPORAL not in work.disable:
         kernel = Nontemporal.of(work.core).apply(kernel)
         work.observe(NONTEMPORAL, kernel)
+    work.awake |= any(parallel_loops(kernel.body))
     work.kernels.append(kernel)
     work.calls.append(Call(kernel.name, tuple(buffer.name for buffer in params)))

@@ -62,4 +62,3 @@ def _in_order(node: Map, forms: Sequence[Form], own: Sequence[int]) -> bool:
     used = [form.terms[0][0] for form in forms if form.terms]
     wanted = [name for name, size in zip(node.indices, own, strict=True) if size > 1]
     return [name for name in used if name in wanted] == wanted and len(set(used)) == len(used)
-

@@ -24,7 +24,7 @@ from tilec_llvm.math.builder import (
     with_sign,
 )
 from tilec_llvm.math.formats import Format, format_of
-from tilec_llvm.math.pairs import Pair, add_exactly, alone, quotient
+from tilec_llvm.math.pairs import Pair, multiply_exactly
 
 _EXP: Final = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
 _SINH: Final = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
@@ -46,12 +46,6 @@ class Reduced:
     def value(self) -> Value:
         """``exp(x) / second``."""
         return fma(self.r + self.w, self.first, self.first)
-
-    def power(self) -> Pair:
-        """``exp(x) / second``, more exact."""
-        rise = add_exactly(self.r, self.w)
-        power = add_exactly(1.0, rise.value)
-        return Pair(power.value, power.rest + rise.rest).scaled(self.first)
 
 
 def reduced_exp(x: Value) -> Reduced:
@@ -113,29 +107,43 @@ def _power(r: Value) -> Value:
 def sigmoid(x: Value) -> Value:
     """``1 / (1 + exp(-x))``, by one division and one correction of its rounding errors.
 
-    With ``z = exp(-|x|)`` it is ``1 / (1 + z)`` or, for negative x, ``z / (1 + z)``. The last
-    factor of z is applied at the end, so that a subnormal result is rounded once.
+    With ``z = exp(-|x|)`` it is ``1 / (1 + z)`` or, for negative x, ``z / (1 + z)``. What the
+    inverse leaves of 1 is exact but for one rounding, since it lies between 1/2 and 1.
     """
-    form = format_of(x)
-    parts = reduced_exp(clamp(-magnitude(x), form.exp_low, None))
-    one, scaled = x.of(1.0), parts.power()
-    below = alone(one) + scaled.scaled(parts.second)
-    negative = x < 0
-    above = Pair(select(negative, scaled.value, one), select(negative, scaled.rest, 0.0))
-    return quotient(above, below) * select(negative, parts.second, one)
+    z = exp(-magnitude(x))
+    inverse = 1 / (1 + z)
+    error = fma(-inverse, z, 1 - inverse)
+    above = select(x < 0, z, x.of(1.0))
+    first = multiply_exactly(above, inverse)
+    return first.value + fma(first.value, error, first.rest)
 
 
 def tanh(x: Value) -> Value:
-    """``(1 - z) / (1 + z)`` with ``z = exp(-2|x|)``.
+    """``-m / (2 + m)`` with ``m = exp(-2|x|) - 1``, which is exact to the last bits near 0, too.
 
-    z is a pair: where ``1 - z`` cancels the rest of z becomes the result, so that small x need no
-    formula of their own.
+    What the quotient q leaves of ``-m`` is exact but for one rounding: ``2q`` lies between ``-m``
+    and ``-2m``. What m itself has lost to rounding is added to it.
     """
     form = format_of(x)
-    parts = reduced_exp(clamp(-2 * magnitude(x), -(form.fraction + 7) * form.ln2_high, None))
-    z = parts.power().scaled(parts.second)
-    one = alone(x.of(1.0))
-    return with_sign(quotient((one + -z).normalised(), one + z), x)
+    m = _below_one(clamp(-2 * magnitude(x), -(form.fraction + 7) * form.ln2_high, None))
+    inverse = 1 / (2 + m.value)
+    quotient = -m.value * inverse
+    error = fma(-quotient, m.value, fma(quotient, -2.0, -m.value))
+    error = error - fma(quotient, m.rest, m.rest)
+    return with_sign(fma(error, inverse, quotient), x)
+
+
+def _below_one(x: Value) -> Pair:
+    """``exp(x) - 1`` for negative x whose power of two is normal."""
+    form = format_of(x)
+    shifter = form.shifter + form.bias
+    shifted = fma(x, form.log2_e, shifter)
+    r = _rest(x, shifted - shifter)
+    scale = (shifted.bits() << form.fraction).as_float()
+    rise = fma(r * r, polynomial(r, _EXP[form.bits]), r)
+    below = scale - 1
+    value = fma(scale, rise, below)
+    return Pair(value, fma(scale, rise, below - value))
 
 
 def sinh(x: Value) -> Value:
