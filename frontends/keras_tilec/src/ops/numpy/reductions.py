@@ -6,7 +6,7 @@ from typing import Final
 
 import tilec
 from keras_tilec.src.convert import Axis, as_float, convert, dtype_of, node, promote, wrap
-from keras_tilec.src.dtypes import float_of, tile_name
+from keras_tilec.src.dtypes import float_of, keras_name, tile_name
 from keras_tilec.src.tensor import Tensor
 from tilec import ops
 
@@ -63,8 +63,8 @@ def average(x: object, axis: Axis = None, weights: object = None) -> Tensor:
 def _with_initial(found: tilec.Tensor, initial: object, *, highest: bool) -> Tensor:
     if initial is None:
         return wrap(found)
-    operands = promote(found, initial)
-    return wrap(ops.maximum(*operands) if highest else ops.minimum(*operands))
+    limit = node(initial, keras_name(found.dtype.name))
+    return wrap(ops.maximum(found, limit) if highest else ops.minimum(found, limit))
 
 
 def max(x: object, axis: Axis = None, keepdims: bool = False, initial: object = None) -> Tensor:
