@@ -49,5 +49,7 @@ def test_draws_follow_from_seeds() -> None:
     kept = np.asarray(keras.random.dropout(np.ones((2000,), np.float32), 0.25, seed=3))
     assert abs((kept == 0).mean() - 0.25) < 0.05
     assert np.unique(kept).tolist() == [0, np.float32(4 / 3)]
+    half = keras.random.dropout(np.ones((4,), np.float16), 0.25, seed=3)
+    assert half.dtype == np.float16
     classes = np.asarray(keras.random.categorical(np.log([[0.1, 0.9]]), 2000, seed=3))
     assert abs(classes.mean() - 0.9) < 0.05

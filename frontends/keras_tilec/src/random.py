@@ -134,7 +134,8 @@ def dropout(
     sizes = noise_shape or (None,) * found.ndim
     shape = [own if given is None else given for own, given in zip(found.shape, sizes, strict=True)]
     is_kept = ops.greater_equal(_fractions(_bits(shape, seed)[0]), node(rate, "float32"))
-    return wrap(ops.where(is_kept, found * (1 / (1 - rate)), ops.zeros((), found.dtype)))
+    grown = ops.multiply(found, 1 / (1 - rate))
+    return wrap(ops.where(is_kept, grown, ops.zeros((), found.dtype)))
 
 
 def shuffle(x: object, axis: int = 0, seed: object = None) -> Tensor:
