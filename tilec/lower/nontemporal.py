@@ -34,6 +34,13 @@ PAGE_BYTES = 4096
 RUN_BYTES = 4096
 """Up to this, a run asks for the next one, whose beginning would be late otherwise."""
 
+ENDS = 8
+"""How much longer than the distance to what it stores a run is at least, since the last of it asks
+for lines that nobody needs. Rows of 8 KiB that asked 2 KiB ahead took 1.06 times as long."""
+
+PAGES = 4
+"""The same for what it loads: rows of 16 KiB gain by asking a page ahead, rows of 8 KiB lose."""
+
 _TRAFFIC = 1.5
 """Lines that an ordinary copy moves for each that it has to: read, read again, written."""
 
@@ -139,8 +146,13 @@ def _ahead(
         run = int(stop.value) - int(start.value)
         moves = (_moves(access, loop) for loop in reversed(loops[:-1]))
         following = next((move for move in moves if move), None)
-        if run * kind.dtype.bytes <= RUN_BYTES and following is not None:
+        run_bytes = run * kind.dtype.bytes
+        if isinstance(access, Load) and run_bytes < PAGES * PAGE_BYTES:
+            return None
+        if run_bytes <= RUN_BYTES and following is not None:
             return following
+        if isinstance(access, Store):
+            ahead_bytes = min(ahead_bytes, run_bytes // ENDS)
     return ahead_bytes // kind.dtype.bytes
 
 
