@@ -147,10 +147,10 @@ def _ahead(
         moves = (_moves(access, loop) for loop in reversed(loops[:-1]))
         following = next((move for move in moves if move), None)
         run_bytes = run * kind.dtype.bytes
-        if isinstance(access, Load) and run_bytes < PAGES * PAGE_BYTES:
-            return None
         if run_bytes <= RUN_BYTES and following is not None:
             return following
+        if isinstance(access, Load) and run_bytes < PAGES * PAGE_BYTES:
+            return None
         if isinstance(access, Store):
             ahead_bytes = min(ahead_bytes, run_bytes // ENDS)
     return ahead_bytes // kind.dtype.bytes
