@@ -345,7 +345,7 @@ def _sum(term: Fact, n: int) -> Fact | None:
         return settled
     # Roundings cancel in part, so that errors do not grow with the number of terms for long; but
     # a chain of 2048 terms of few different values was off by 100 roundings.
-    rounding = n * (term.bound + term.error) * 2.0 ** -DIGITS[term.dtype] * min(n, 256)
+    rounding = n * (term.bound + term.error) * 2.0 ** -DIGITS[term.dtype] * min(n, 128)
     return replace(settled, error=settled.error + rounding)
 
 

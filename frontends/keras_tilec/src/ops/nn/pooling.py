@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,26 @@ from keras_tilec.src.tensor import Tensor
 from tilec import ops
 
 
+def _pooled(
+    pool: Callable[..., tilec.Tensor],
+    x: tilec.Tensor,
+    size: Sizes,
+    strides: Sizes | None,
+    padding: str,
+    data_format: str | None,
+) -> Tensor:
+    count = x.ndim - 2
+    return wrap(
+        pool(
+            x,
+            spread(size, count),
+            strides=None if strides is None else spread(strides, count),
+            padding=padding_of(padding),
+            layout=layout_of(data_format),
+        )
+    )
+
+
 def max_pool(
     inputs: object,
     pool_size: Sizes,
@@ -21,17 +41,7 @@ def max_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    x = node(inputs)
-    count = x.ndim - 2
-    return wrap(
-        ops.max_pool(
-            x,
-            spread(pool_size, count),
-            strides=None if strides is None else spread(strides, count),
-            padding=padding_of(padding),
-            layout=layout_of(data_format),
-        )
-    )
+    return _pooled(ops.max_pool, node(inputs), pool_size, strides, padding, data_format)
 
 
 def average_pool(
@@ -41,17 +51,7 @@ def average_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    x = as_float(inputs)
-    count = x.ndim - 2
-    return wrap(
-        ops.average_pool(
-            x,
-            spread(pool_size, count),
-            strides=None if strides is None else spread(strides, count),
-            padding=padding_of(padding),
-            layout=layout_of(data_format),
-        )
-    )
+    return _pooled(ops.average_pool, as_float(inputs), pool_size, strides, padding, data_format)
 
 
 def adaptive_average_pool(
