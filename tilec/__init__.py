@@ -31,6 +31,7 @@ from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.link import Linked
 from tilec.program.opened import OpenExecutable
 from tilec.program.placed import array
+from tilec.program.ruled import with_pullback
 from tilec.program.targets import TargetInfo, devices, targets
 from tilec.program.tensor import Tensor, apply, evaluate, placeholder, tensor
 from tilec.program.trace import compile, trace
@@ -107,4 +108,5 @@ __all__ = [
     "tune",
     "value_and_grad",
     "vjp",
+    "with_pullback",
 ]

@@ -135,3 +135,49 @@ def test_stopped_gradients() -> None:
     run = CompiledStep(step, list)
     run.begin()
     np.testing.assert_allclose(np.asarray(run(X[0])), X[0] ** 2, rtol=1e-5)
+
+
+def test_custom_gradients_are_those_that_are_given() -> None:
+    @ops.custom_gradient
+    def softplus(x: Any) -> Any:
+        e = ops.exp(x)
+
+        def grad(*args: Any, upstream: Any = None) -> Any:
+            return ops.multiply(args[0] if upstream is None else upstream, 1 - 1 / (1 + e))
+
+        return ops.log(1 + e), grad
+
+    shift = keras.Variable(np.float32(5), trainable=False)
+
+    def step(x: Any) -> Any:
+        # The derivative of the code is inf / inf at 100.
+        return gradients(ops.sum(softplus(x) * softplus(shift)), [x])[0]
+
+    run = CompiledStep(step, lambda: [shift])
+    run.begin()
+    found = np.asarray(run(np.array([0, 100], np.float32)))
+    np.testing.assert_allclose(found, np.array([0.5, 1]) * np.log1p(np.exp(5)), rtol=1e-5)
+    assert float(softplus(np.float32(0))) == pytest.approx(np.log(2))
+
+
+def test_custom_gradients_of_several_arguments() -> None:
+    @ops.custom_gradient
+    def scaled(x: Any, pair: Any, name: str) -> Any:
+        def grad(up: Any, down: Any) -> Any:
+            return up * 2, (None, ops.sum(down)), None
+
+        assert name == "name"
+        return (x * pair[0], {"minus": x - pair[1]}), grad
+
+    def step(data: Any) -> Any:
+        x, one, two = data
+        up, down = scaled(x, (one, two), "name")
+        slopes = gradients(ops.sum(up) + 3 * ops.sum(down["minus"]), [x, one, two])
+        return {"none": slopes[1] is None, "x": slopes[0], "two": slopes[2]}
+
+    run = CompiledStep(step, list)
+    run.begin()
+    found = run((X[0], np.float32(2), np.float32(3)))
+    assert found["none"]
+    np.testing.assert_allclose(np.asarray(found["x"]), 2)
+    np.testing.assert_allclose(np.asarray(found["two"]), 3 * X[0].size)

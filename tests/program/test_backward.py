@@ -68,6 +68,93 @@ def test_what_a_gradient_of_its_own_says_is_used() -> None:
     np.testing.assert_allclose(slope.numpy(), 3)
 
 
+def test_a_pullback_is_called_instead_of_what_it_stands_for() -> None:
+    b = tilec.tensor(B)
+    called: list[str] = []
+
+    def ruled(x: tilec.Tensor, name: str, factor: float) -> tilec.Tensor:
+        def pullback(slope: tilec.Tensor) -> list[tilec.Tensor]:
+            called.append(name)
+            return [slope * factor * x]
+
+        (found,) = tilec.with_pullback([ops.exp(x)], [x], pullback)
+        return found
+
+    # 2 b goes into the first one, the square of its result and b itself into the second.
+    h = ruled(2 * b, "first", 3)
+    loss = ops.sum(ruled(h * h + b, "second", 5) * b) + ops.sum(h)
+    (slope,) = tilec.gradients(loss, [b])
+    assert called == ["second", "first"]
+    first = np.exp(2 * B)
+    inner = first**2 + B
+    by_inner = 5 * inner * B
+    by_first = by_inner * 2 * first + 1
+    wanted = np.exp(inner) + by_inner + by_first * 3 * 2 * B * 2
+    assert slope is not None
+    np.testing.assert_allclose(slope.numpy(), wanted, rtol=1e-4)
+    np.testing.assert_allclose(h.numpy(), first, rtol=1e-5)
+
+
+def test_a_pullback_of_several_tensors() -> None:
+    x, w = map(tilec.tensor, (X, W))
+    count = tilec.tensor(np.arange(3, dtype=np.int32))
+
+    def pullback(one: tilec.Tensor, two: tilec.Tensor) -> list[tilec.Tensor | None]:
+        return [None, one + 2 * two]
+
+    one, number, two = tilec.with_pullback([w * w, count, w * 3], [x, w], pullback)
+    (dx, dw) = tilec.gradients(ops.sum(one), [x, w])
+    assert dx is None
+    assert dw is not None
+    np.testing.assert_allclose(dw.numpy(), 1)
+    assert number.dtype.name == "i32"
+    both, straight = ops.sum(one) + ops.sum(two), ops.sum(x) * 4
+    (dx, dw) = tilec.gradients(both + straight, [x, w])
+    assert dx is not None
+    assert dw is not None
+    np.testing.assert_allclose(dx.numpy(), 4)
+    np.testing.assert_allclose(dw.numpy(), 3)
+
+
+def test_the_gradient_of_a_pullback() -> None:
+    x = tilec.tensor(B)
+
+    def squared(slope: tilec.Tensor) -> list[tilec.Tensor]:
+        return [slope * x * x]
+
+    (y,) = tilec.with_pullback([x * 1], [x], squared)
+    (slope,) = tilec.gradients(ops.sum(y), [x])
+    assert slope is not None
+    (second,) = tilec.gradients(ops.sum(slope), [x])
+    assert second is not None
+    np.testing.assert_allclose(second.numpy(), 2 * B, rtol=1e-6)
+
+
+def test_faults_of_pullbacks_are_told() -> None:
+    x, w = map(tilec.tensor, (X, W))
+
+    def twice(slope: tilec.Tensor) -> list[tilec.Tensor]:
+        return [slope, slope]
+
+    def other(_: tilec.Tensor) -> list[tilec.Tensor]:
+        return [w]
+
+    def raising(_: tilec.Tensor) -> list[tilec.Tensor]:
+        raise KeyError("mine")
+
+    (y,) = tilec.with_pullback([x + 1], [x], twice)
+    with pytest.raises(GradientError, match="returned 2 gradients for 1 tensor"):
+        tilec.gradients(ops.sum(y), [x])
+    (y,) = tilec.with_pullback([x + 1], [x], other)
+    with pytest.raises(GradientError, match=r"returned f32\[4, 3\] for a tensor f32\[5, 4\]"):
+        tilec.gradients(ops.sum(y), [x])
+    with pytest.raises(ArgumentError, match="was computed from"):
+        tilec.gradients(ops.sum(y), [x, y])
+    (y,) = tilec.with_pullback([x + 1], [x], raising)
+    with pytest.raises(KeyError, match="mine"):  # an error of the function, none of tilec's
+        tilec.gradients(ops.sum(y), [x])
+
+
 def test_faults_are_told() -> None:
     x = tilec.tensor(X)
     y = x * 2

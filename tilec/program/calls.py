@@ -49,8 +49,7 @@ def applied(
             help=f"the inputs are {', '.join(each.name for each in function.inputs)}",
         )
     found = _outputs(function, operands) if outputs is None else outputs
-    source = Applied(function, tuple(operands), found)
-    return tuple(Value(source, at) for at in range(len(source.outputs)))
+    return Applied(function, tuple(operands), found).results
 
 
 _types: Final[Recent[tuple[Spec, ...]]] = Recent(_KEPT)

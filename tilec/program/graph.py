@@ -6,7 +6,7 @@ computed here; ``program/link.py`` prints what some values need as one Tile text
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from tilec.program.function import Function
@@ -42,6 +42,19 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A gradient that somebody gave for a part of a graph, which is used instead of that part's.
+
+    Attributes:
+        by: The values that it has gradients for.
+        pullback: From a cotangent for each float result to a gradient for each of ``by``, or None.
+    """
+
+    by: tuple[Value, ...]
+    pullback: Callable[[Sequence[Value]], Sequence[Value | None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Applied:
     """A call of a function.
 
@@ -49,11 +62,18 @@ class Applied:
         function: The function; without bound inputs.
         operands: A value or a number for each input.
         outputs: Types of the results.
+        rule: What gradients go by, if not by the function and its operands.
     """
 
     function: Function
     operands: tuple[Value | Number, ...]
     outputs: tuple[Spec, ...]
+    rule: Rule | None = None
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """The values that it makes."""
+        return tuple(Value(self, at) for at in range(len(self.outputs)))
 
 
 Source: TypeAlias = "Placeholder | Given | Applied"
@@ -83,16 +103,27 @@ class Value:
                 return outputs[self.at]
 
 
-def in_order(values: Sequence[Value]) -> tuple[Source, ...]:
-    """Everything that some values are made of: operands before what uses them."""
+def operands_of(source: Source) -> Iterator[Value]:
+    """The values that a call computes its results of."""
+    operands = source.operands if isinstance(source, Applied) else ()
+    return (each for each in operands if isinstance(each, Value))
+
+
+def in_order(
+    values: Sequence[Value], operands: Callable[[Source], Iterable[Value]] = operands_of
+) -> tuple[Source, ...]:
+    """Everything that some values are made of: operands before what uses them.
+
+    Args:
+        values: The values.
+        operands: What counts as an operand of a source.
+    """
     found: dict[int, Source] = {}
     pending: list[tuple[Source, Iterator[Source]]] = []
 
     def enter(source: Source) -> None:
         if id(source) not in found and all(source is not each for each, _ in pending):
-            operands = source.operands if isinstance(source, Applied) else ()
-            inner = (each.source for each in operands if isinstance(each, Value))
-            pending.append((source, inner))
+            pending.append((source, (each.source for each in operands(source))))
 
     for value in values:
         enter(value.source)

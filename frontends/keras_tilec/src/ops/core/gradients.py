@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 import tilec
-from keras_tilec.src.convert import convert, wrap
-from keras_tilec.src.tensor import Tensor, is_tracing
+from keras_tilec.src.convert import convert, node, wrap
+from keras_tilec.src.host import KerasVariable, tree
+from keras_tilec.src.tensor import Tensor, is_tracing, tracing
 
 
 @cache
@@ -27,12 +28,43 @@ def stop_gradient(variable: object) -> Tensor:
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that returns its result, and the function of its gradient."""
+    """A function that returns its result and the function of its gradient, as an operation.
+
+    That function is called with a cotangent for each float tensor of the result, and returns a
+    gradient for each tensor of the arguments, or None.
+    """
 
     def called(*args: object, **kwargs: object) -> Any:
-        return f(*args, **kwargs)[0]
+        given = tree.map_structure(_value, args)
+        output, slope = f(*given, **kwargs)
+        if not is_tracing():  # nobody can ask for a gradient later
+            return output
+        leaves = tree.flatten(given)
+        by = [each.node for each in leaves if isinstance(each, Tensor)]
+
+        def pullback(*cotangents: tilec.Tensor) -> list[tilec.Tensor | None]:
+            with tracing():
+                slopes = tree.flatten(slope(*map(Tensor, cotangents)))
+                if len(slopes) != len(leaves):
+                    raise ValueError(
+                        f"A custom gradient returned {len(slopes)} values for {len(leaves)} "
+                        "arguments; it returns one for each, or None"
+                    )
+                return [
+                    None if one is None else node(one, each.dtype)
+                    for one, each in zip(slopes, leaves, strict=True)
+                    if isinstance(each, Tensor)
+                ]
+
+        results = [convert(each) for each in tree.flatten(output)]
+        ruled = tilec.with_pullback([each.node for each in results], by, pullback)
+        return tree.pack_sequence_as(output, [*map(Tensor, ruled)])
 
     return called
+
+
+def _value(leaf: object) -> object:
+    return leaf.value if isinstance(leaf, KerasVariable) else leaf
 
 
 def remat(f: Callable[..., Any]) -> Callable[..., Any]:
