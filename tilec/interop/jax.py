@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 import tilec
-from tilec.interop.library import library
+from tilec.interop.library import library, numpy_name, tensors
 
 
 def wrap(f: tilec.Function, *, ties: tilec.TieRule = "all") -> Callable[..., Any]:
@@ -75,10 +75,11 @@ def _run(jax: Any, f: tilec.Function, values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _called_back(jax: Any, f: tilec.Function, values: Sequence[Any]) -> tuple[Any, ...]:
-    specs = [tilec.Spec(value.shape, str(value.dtype)) for value in values]
+    given = [_placeholder(value) for value in values]
+    # Types alone: nothing is compiled for sizes that jax only asks about.
     shapes = tuple(
-        jax.ShapeDtypeStruct(spec.shape, _numpy_name(spec.dtype))
-        for _, spec in f.compile(*specs).outputs
+        jax.ShapeDtypeStruct(each.shape, numpy_name(each.dtype))
+        for each in tensors(tilec.apply(f, *given))
     )
 
     def host(*arrays: Any) -> Any:
@@ -87,11 +88,9 @@ def _called_back(jax: Any, f: tilec.Function, values: Sequence[Any]) -> tuple[An
     return tuple(jax.pure_callback(host, shapes, *values, vmap_method="sequential"))
 
 
-def _numpy_name(dtype: Any) -> str:
-    letter, bits = dtype.name.rstrip("0123456789"), dtype.bits
-    if letter == "bool":
-        return "bool"
-    return {"f": "float", "bf": "bfloat", "i": "int", "u": "uint"}[letter] + str(bits)
+def _placeholder(value: Any) -> tilec.Tensor:
+    shape: tuple[int, ...] = value.shape
+    return tilec.placeholder(tilec.Spec(shape, str(value.dtype)))
 
 
 def _array(jax: Any, array: Any) -> Any:
