@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tilec
+from keras_tilec.src.tensor import Tensor, tracing
 from tests.keras.host import keras, ops
 
 RNG = np.random.default_rng(5)
@@ -26,6 +28,26 @@ def test_both_data_formats_agree(name: str) -> None:
         np.moveaxis(x, -1, 1), *given, padding="same", strides=2, data_format="channels_first"
     )
     np.testing.assert_allclose(np.moveaxis(np.asarray(first), 1, -1), last, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["conv", "depthwise_conv", "separable_conv"])
+def test_a_border_of_zeros_is_padding_of_a_convolution(name: str) -> None:
+    x, w = array(1, 6, 7, 3), array(3, 3, 3, 1)
+    filters = (w, array(1, 1, 3, 2)) if name == "separable_conv" else (w,)
+    around, call = [(0, 0), (0, 1), (1, 2), (0, 0)], getattr(ops, name)
+
+    def sliding(given: tilec.Tensor) -> tilec.Tensor:
+        with tracing():
+            return call(ops.pad(Tensor(given), around), *filters, strides=2).node
+
+    linked = tilec.trace(sliding, tilec.Spec(x.shape))
+    assert "pad" not in linked.function.source
+    wanted = call(np.pad(x, around), *filters, strides=2)
+    found = linked.bound()(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    far = [(0, 0), (3, 3), (0, 0), (0, 0)]  # whole windows see nothing but zeros
+    wide = np.asarray(call(ops.pad(x, far), *filters, strides=2))
+    np.testing.assert_allclose(wide, call(np.pad(x, far), *filters, strides=2), atol=1e-5)
 
 
 def test_queries_that_see_nothing_are_no_nan() -> None:

@@ -81,9 +81,11 @@ class Tensor:
 
     def numpy(self) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
         """The elements; computed now, unless they are known. The array is read-only."""
-        evaluate(self)
         source = self._value.source
-        assert isinstance(source, Given)
+        if not isinstance(source, Given):
+            evaluate(self)
+            source = self._value.source
+            assert isinstance(source, Given)
         return elements(source.array)
 
     def item(self) -> bool | int | float:

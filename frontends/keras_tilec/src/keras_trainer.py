@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         jit_compile: bool
         steps_per_execution: int
         trainable_variables: Sequence[Variable]
-        non_trainable_variables: Sequence[Variable]
+        variables: Sequence[Variable]
         metrics_variables: Sequence[Variable]
         history: Any
         _call_has_training_arg: bool

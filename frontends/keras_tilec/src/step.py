@@ -39,7 +39,7 @@ class Program:
         variables: Sequence[Variable],
         assigned: Sequence[Variable],
         structure: Any,
-        bound: Sequence[tuple[Variable, Array]],
+        bound: Sequence[tuple[Variable, Tensor | None]],
     ) -> None:
         self._executable = executable
         self._variables = variables
@@ -50,7 +50,7 @@ class Program:
     @property
     def is_current(self) -> bool:
         """False when a value that the program holds has been exchanged."""
-        return all(variable.array is array for variable, array in self._bound)
+        return all(variable.held is value for variable, value in self._bound)
 
     def __call__(self, arrays: Sequence[Array]) -> Any:
         """Run it for the arrays of a batch."""
@@ -169,7 +169,7 @@ class CompiledStep:
 
         linked = tilec.trace(step, *specs)
         held = {id(each) for each in linked.given.values()}
-        bound = [(each, each.array) for each in self._variables if id(each.array) in held]
+        bound = [(each, each.held) for each in self._variables if id(each.array) in held]
         executable = linked.bound().compile(*specs)
         return Program(executable, variables, assigned, structure, bound)
 

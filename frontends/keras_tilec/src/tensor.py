@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,15 +38,24 @@ def is_tracing() -> bool:
     return _tracing.get()
 
 
+class Border(NamedTuple):
+    """Zeros around a tensor: so many before and behind it along each axis."""
+
+    inside: Tensor
+    widths: Sequence[tuple[int, int]]
+
+
 class Tensor:
     """An immutable array of Keras. Made by operations and ``convert_to_tensor``."""
 
-    __slots__ = ("__weakref__", "_keras_mask", "_known", "_node")
+    __slots__ = ("__weakref__", "_keras_mask", "_known", "_node", "border")
     __array_ufunc__ = None  # so that NumPy leaves operators of mixed operands to this class
 
     def __init__(self, node: tilec.Tensor) -> None:
         self._node = node
         self._known: tilec.Tensor = node if node.is_known else tilec.Tensor(node.value)
+        self.border: Border | None = None
+        """Set where the tensor is another one within a border of zeros."""
 
     @property
     def node(self) -> tilec.Tensor:

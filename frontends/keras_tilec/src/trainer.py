@@ -333,11 +333,7 @@ def _made(trainer: Trainer, step: Callable[[Any], Any], *, bind: bool = False) -
 
 
 def _state(trainer: Trainer) -> Sequence[Variable]:
-    own = [
-        *trainer.trainable_variables,
-        *trainer.non_trainable_variables,
-        *trainer.metrics_variables,
-    ]
+    own = [*trainer.variables, *trainer.metrics_variables]  # each goes through all layers once
     optimizer = getattr(trainer, "optimizer", None)  # missing before ``compile``
     if optimizer is not None:
         own += optimizer.variables

@@ -33,6 +33,11 @@ class Variable(KerasVariable):
         return self._value.array
 
     @property
+    def held(self) -> Tensor | None:
+        """The tensor that is exchanged when a value is assigned."""
+        return self._value
+
+    @property
     def is_settled(self) -> bool:
         """False while the value is the result of a step that is still being recorded."""
         return self._value is None or self._value.is_settled

@@ -25,7 +25,10 @@ SUPPORTS_SPARSE_TENSORS: Final = False
 SUPPORTS_RAGGED_TENSORS: Final = False
 SUPPORTS_COMPLEX_DTYPES: Final = False
 SUPPORTS_GRADIENT: Final = True
-IS_THREAD_SAFE: Final = True
+IS_THREAD_SAFE: Final = False
+"""Where this is True, Keras makes threads for the callbacks of each ``fit`` and ``predict``. That
+takes a millisecond, and the step and they wait for each other's use of the interpreter.
+"""
 
 _OPEN_SIZES: Final = (83, 89)
 """What open sizes are taken for in turn: what differs between the results is open, too."""

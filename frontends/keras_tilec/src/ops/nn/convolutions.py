@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import tilec
-from keras_tilec.src.convert import promote, wrap
+from keras_tilec.src.convert import node, promote, wrap
 from keras_tilec.src.host import standardize_data_format
 from keras_tilec.src.tensor import Tensor
 from tilec import ops
@@ -41,6 +41,33 @@ def padding_of(padding: str) -> str:
     return "same_upper" if named == "same" else "valid"
 
 
+_Pads: TypeAlias = "str | Sequence[tuple[int, int]]"
+
+
+def _unpadded(
+    inputs: object, padding: str, kernel: object, gaps: Sizes, layout: Layout
+) -> tuple[object, _Pads]:
+    """What windows go over, and their padding: they step over zeros around it, which networks put
+    there so that windows with a stride begin where they do elsewhere.
+    """
+    named = padding_of(padding)
+    border = inputs.border if isinstance(inputs, Tensor) else None
+    if border is None or named != "valid":
+        return inputs, named
+    first = 1 if layout == "channels_last" else 2
+    count = len(border.widths) - 2
+    pads = border.widths[first : first + count]
+    others = [*border.widths[:first], *border.widths[first + count :]]
+    reaches = [
+        (size - 1) * gap
+        for size, gap in zip(node(kernel).shape[:count], spread(gaps, count), strict=True)
+    ]
+    is_narrow = all(max(pair) <= reach for pair, reach in zip(pads, reaches, strict=True))
+    if not is_narrow or any(map(any, others)):
+        return inputs, named
+    return border.inside, pads
+
+
 def _channels(x: tilec.Tensor, layout: Layout) -> int:
     return x.shape[-1] if layout == "channels_last" else x.shape[1]
 
@@ -63,7 +90,8 @@ def conv(
     dilation_rate: Sizes = 1,
 ) -> Tensor:
     layout = layout_of(data_format)
-    x, w = promote(inputs, kernel)
+    inside, pads = _unpadded(inputs, padding, kernel, dilation_rate, layout)
+    x, w = promote(inside, kernel)
     taken, groups = w.shape[-2], _channels(x, layout) // w.shape[-2]
     if _channels(x, layout) % taken:
         raise ValueError(
@@ -75,7 +103,7 @@ def conv(
             x,
             w,
             strides=spread(strides, x.ndim - 2),
-            padding=padding_of(padding),
+            padding=pads,
             dilations=spread(dilation_rate, x.ndim - 2),
             groups=groups,
             layout=layout,
@@ -92,15 +120,17 @@ def depthwise_conv(
     data_format: str | None = None,
     dilation_rate: Sizes = 1,
 ) -> Tensor:
-    x, w = promote(inputs, kernel)
+    layout = layout_of(data_format)
+    inside, pads = _unpadded(inputs, padding, kernel, dilation_rate, layout)
+    x, w = promote(inside, kernel)
     return _filled(
         ops.depthwise_conv(
             x,
             w,
             strides=spread(strides, x.ndim - 2),
-            padding=padding_of(padding),
+            padding=pads,
             dilations=spread(dilation_rate, x.ndim - 2),
-            layout=layout_of(data_format),
+            layout=layout,
             filters="io",
         )
     )
@@ -115,16 +145,18 @@ def separable_conv(
     data_format: str | None = None,
     dilation_rate: Sizes = 1,
 ) -> Tensor:
-    x, depthwise, pointwise = promote(inputs, depthwise_kernel, pointwise_kernel)
+    layout = layout_of(data_format)
+    inside, pads = _unpadded(inputs, padding, depthwise_kernel, dilation_rate, layout)
+    x, depthwise, pointwise = promote(inside, depthwise_kernel, pointwise_kernel)
     return _filled(
         ops.separable_conv(
             x,
             depthwise,
             pointwise,
             strides=spread(strides, x.ndim - 2),
-            padding=padding_of(padding),
+            padding=pads,
             dilations=spread(dilation_rate, x.ndim - 2),
-            layout=layout_of(data_format),
+            layout=layout,
             filters="io",
         )
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 import tilec
 from keras_tilec.src.convert import convert, node, on_host, promote, wrap, wrap_all
-from keras_tilec.src.tensor import Tensor
+from keras_tilec.src.tensor import Border, Tensor
 from tilec import ops
 from tilec.ops import PadMode
 
@@ -119,7 +119,10 @@ def pad(x: object, pad_width: Any, mode: str = "constant", constant_values: Any 
     ]
     if mode in _MODES:
         filler = 0 if constant_values is None else node(constant_values)
-        return wrap(ops.pad(found, widths, _MODES[mode], filler))
+        padded = wrap(ops.pad(found, widths, _MODES[mode], filler))
+        if mode == "constant" and isinstance(filler, int):  # a convolution steps over zeros
+            padded.border = Border(convert(x), widths)
+        return padded
     if mode == "symmetric":
         for axis, (low, high) in enumerate(widths):
             places = np.pad(np.arange(found.shape[axis], dtype=np.int32), (low, high), "symmetric")
