@@ -8,10 +8,11 @@ integers wrap.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import gcd, prod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from tilec.dtypes import BOOL, I32, I64
+from tilec.dtypes import BOOL, I32, I64, U32, U64
 from tilec.errors import InternalError
 from tilec.kernel.ir import (
     INDEX,
@@ -33,6 +34,8 @@ from tilec_opencl.spelling import LANES
 
 _Offset: TypeAlias = "Callable[[int, str], str]"
 """Spells the offset of a lane from its number and its name."""
+
+_DIVISIONS: Final = {"floor_div": "/", "floor_mod": "%"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Names:
         """An expression as index arithmetic."""
         match expr:
             case Const(type=VType(lanes=1)):
-                return Value(str(int(expr.value)), INDEX, int(expr.value))
+                return _number(int(expr.value))
             case Var():
                 return self._found(expr)
             # What was read from memory may be anything: it is brought within bounds as data.
@@ -105,10 +108,11 @@ class Names:
                 left, right = map(self.position, expr.args)
                 folded = self.operations.folded(expr.op, [left, right])
                 if folded is not None:
-                    known = folded.known
-                    return folded if known is None else Value(str(known), INDEX, known)
+                    return folded if folded.known is None else _number(folded.known)
                 if expr.op in INFIXES:
-                    return Value(f"({left.text} {INFIXES[expr.op]} {right.text})", INDEX)
+                    text = f"({left.text} {INFIXES[expr.op]} {right.text})"
+                    is_natural = left.is_natural and right.is_natural and expr.op != "sub"
+                    return Value(text, INDEX, is_natural=is_natural)
                 return self._narrow(expr.op, left, right)
             case _:
                 value = self.emit(expr)
@@ -118,11 +122,22 @@ class Names:
 
     def _narrow(self, op: str, left: Value, right: Value) -> Value:
         """``min``, ``max`` and divisions, of ints where indices are ints."""
-        divisor = right.known if op in ("floor_div", "floor_mod") else None
-        if self.index != "int" or (divisor is not None and divisor & (divisor - 1) == 0):
-            return self.operations.apply(op, [left, right], INDEX)
-        name = self.operations.helpers.function(op, I32)
-        return Value(f"{name}({left.text}, {right.text})", INDEX)
+        divisor = right.known if op in _DIVISIONS else None
+        is_natural = left.is_natural and right.is_natural
+        if divisor is not None and divisor & (divisor - 1) == 0:
+            value = self.operations.apply(op, [left, right], INDEX)
+        elif divisor is not None and is_natural:
+            # Unsigned division by a constant is a multiplication, without a correction behind it.
+            unsigned = self.operations.helpers.dialect.scalar(U32 if self.index == "int" else U64)
+            text = f"({self.index})(({unsigned}){left.text} {_DIVISIONS[op]} {divisor})"
+            value = Value(text, INDEX)
+        elif self.index != "int":
+            value = self.operations.apply(op, [left, right], INDEX)
+        else:
+            name = self.operations.helpers.function(op, I32)
+            value = Value(f"{name}({left.text}, {right.text})", INDEX)
+        some = op == "floor_mod" or (op == "max" and (left.is_natural or right.is_natural))
+        return replace(value, is_natural=is_natural or some)
 
     def condition(self, expr: Expr) -> Value:
         """A scalar condition; comparisons in it are of indices."""
@@ -253,6 +268,11 @@ class Names:
                 return gcd(*map(self.multiple, expr.args))
             case Apply(op="mul"):
                 return prod(map(self.multiple, expr.args))
+            case Apply(op="floor_mod", args=(left, Const(value=divisor))):
+                return gcd(self.multiple(left), int(divisor))
+            case Apply(op="floor_div", args=(left, Const(value=divisor))):
+                times, rest = divmod(self.multiple(left), int(divisor))
+                return 1 if rest else times
             case _:
                 return 1
 
@@ -356,6 +376,10 @@ class Names:
         head = f"void {name}({held.space}{element}* p, {', '.join(params)}) {{"
         self.operations.helpers.add(name, "\n".join([head, *body, "}"]))
         return f"{name}({', '.join(args)});"
+
+
+def _number(known: int) -> Value:
+    return Value(str(known), INDEX, known, is_natural=known >= 0)
 
 
 def _is_index(expr: Expr) -> bool:

@@ -162,7 +162,8 @@ class FunctionWriter:
         head = f"{self.index} {variable} = {start.text} + {first} * {step}"
         test = f"{variable} < {start.text} + {last} * {step} && {variable} < {stop.text}"
         self._line(f"for ({head}; {test}; {variable} += {step}) {{")
-        inner = {**self._values, loop.var: Value(variable, INDEX)}
+        here = Value(variable, INDEX, is_natural=start.is_natural)
+        inner = {**self._values, loop.var: here}
         self._indented(_guarded(guards, loop.body), inner)
         self._line("}")
 
@@ -249,8 +250,10 @@ class FunctionWriter:
         text = count if loop.step == 1 else f"{count} * {loop.step}"
         multiple = gcd(start, loop.step)
         if start:
-            return Value(f"({text} + {start})", INDEX, multiple=multiple)
-        return Value(text if loop.step == 1 else f"({text})", INDEX, multiple=multiple)
+            text = f"({text} + {start})"
+        elif loop.step != 1:
+            text = f"({text})"
+        return Value(text, INDEX, multiple=multiple, is_natural=start >= 0)
 
     def text(self) -> str:
         """The function."""
@@ -302,7 +305,7 @@ class FunctionWriter:
         word = self._fresh(stmt.var.name)
         self._line(f"const {spelled} {word} = {bare(value.text)};")
         multiple = names.multiple(stmt.value) if kind == INDEX else 1
-        return Value(word, kind, multiple=multiple)
+        return Value(word, kind, multiple=multiple, is_natural=value.is_natural)
 
     def _if(self, stmt: If, values: Mapping[str, Value]) -> None:
         condition = self._names(values).condition(stmt.condition)
@@ -332,14 +335,16 @@ class FunctionWriter:
         head = f"{self.index} {word} = {start.text}; {word} < {stop.text}; {step}"
         self._line(f"for ({head}) {{")
         multiple = gcd(names.multiple(loop.start), loop.step)
-        self._indented(loop.body, {**values, loop.var: Value(word, INDEX, multiple=multiple)})
+        here = Value(word, INDEX, multiple=multiple, is_natural=start.is_natural)
+        self._indented(loop.body, {**values, loop.var: here})
         self._line("}")
 
     def _unrolled(self, loop: For, trips: range, values: Mapping[str, Value]) -> None:
         if len(trips) > MAX_UNROLLED:
             raise InternalError(f"{self.name}: loop {loop.var} of {len(trips)} is to be unrolled")
         for trip in trips:
-            self._block(loop.body, {**values, loop.var: Value(str(trip), INDEX, trip)})
+            here = Value(str(trip), INDEX, trip, is_natural=trip >= 0)
+            self._block(loop.body, {**values, loop.var: here})
 
     def _fresh(self, name: str) -> str:
         """A word for a name, of its own."""

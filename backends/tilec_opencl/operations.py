@@ -56,12 +56,14 @@ class Value:
         type: Its type.
         known: Its value, where that is known.
         multiple: What divides it; of 0 that is 0.
+        is_natural: It is an index that is never negative.
     """
 
     text: str
     type: VType
     known: int | None = None
     multiple: int = 1
+    is_natural: bool = False
 
 
 @dataclass(frozen=True, slots=True)

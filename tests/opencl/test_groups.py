@@ -14,7 +14,7 @@ import pytest
 import tilec
 from tests.kernel.grouped import ITEMS, TAKE, TURN, doubly_buffered, grouped, tree, turned_vectors
 from tests.lower.interpret import run_module
-from tests.opencl.cuda import compile_cuda, needs_nvcc
+from tests.opencl.cuda import compile_cuda, needs_nvcc, registers
 from tests.opencl.test_emit import DEVICES, run
 from tilec.errors import GroupError, TargetError
 from tilec.kernel.ir import Barrier, Module
@@ -142,6 +142,19 @@ def test_nvcc_compiles_programs(tmp_path: Path) -> None:
         assert "bar.sync" in made
         assert ".local" not in made, "sums are not in registers"
         assert "ld.shared.v4" in made
+
+
+@needs_nvcc
+def test_sums_and_operands_stay_in_registers(tmp_path: Path) -> None:
+    """Of a kernel as it is for a GPU, whose registers are nearly used up."""
+    specs = [tilec.Spec((1024, 1024), "f32")] * 2
+    schedule, options = "groups 64x32x16, items 8x4", replace(GPU_OPTIONS, group_items=None)
+    function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+    executable = function.compile(*specs, options=options, schedule=schedule)
+    said = registers(executable.source("cuda"), tmp_path)
+    assert "0 bytes spill stores, 0 bytes spill loads" in said
+    (found,) = re.findall(r"Used (\d+) registers", said)
+    assert abs(int(found) - parse_grouped(schedule).registers(4)) <= 16
 
 
 def test_a_group_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Writes a product for groups of items: tiles in local memory, tiles in registers.
 
     group for rows, columns of tiles:
-      item for .y, .x:
+      item for .item:
         fetch the first steps of both operands into registers, and from there into local memory
         for each range of steps:
           fetch the next range into registers          (memory answers while the group computes)
@@ -22,6 +22,7 @@ from dataclasses import field, replace
 
 from tilec.kernel import build
 from tilec.kernel.ir import (
+    INDEX,
     Apply,
     Barrier,
     Buffer,
@@ -29,9 +30,11 @@ from tilec.kernel.ir import (
     Expr,
     For,
     If,
+    Let,
     LoopKind,
     Scope,
     Stmt,
+    Var,
     VType,
 )
 from tilec.lower.flatten import FlatPiece
@@ -55,7 +58,7 @@ from tilec.lower.staging import (
 from tilec.lower.translate import RESULT, Place, Places, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
-from tilec.schedule.grouped import PAD, Grouped, Sides
+from tilec.schedule.grouped import Grouped, Sides, tile_elems
 from tilec.schedule.product import Operand, Product
 from tilec.schedule.values import Plan
 from tilec.tensor.affine import Affine
@@ -99,9 +102,7 @@ class GroupWriter:
 
     def _groups(self) -> For:
         plan, sides = self.plan, self.sides
-        y, x = plan.shape
-        nest = _loop(".x", x, tuple(self._item()), LoopKind.ITEM)
-        nest = _loop(".y", y, (nest,), LoopKind.ITEM)
+        nest = _loop(".item", plan.items, tuple(self._item()), LoopKind.ITEM)
         nest = _loop(".column", -(-points(sides.columns) // plan.columns), (nest,), LoopKind.GROUP)
         nest = _loop(".row", -(-points(sides.rows) // plan.rows), (nest,), LoopKind.GROUP)
         batch = points(sides.batch) * plan.parts
@@ -115,8 +116,8 @@ class GroupWriter:
         part = named(stmts, PART, build.floor_mod(batch, plan.parts))
         batch = build.floor_div(batch, plan.parts)
         known = coordinates(stmts, batch, sides.batch, ".batch")
-        item = build.add(build.mul(build.var(".y"), build.const(plan.shape[1])), build.var(".x"))
-        item = named(stmts, ".item", item)
+        item = build.var(".item")
+        self._square(stmts, item)
         row = build.mul(build.var(".row"), build.const(plan.rows))
         column = build.mul(build.var(".column"), build.const(plan.columns))
         left = self._staging("left", sides.left, sides.rows, plan.rows, sides.left_constraints)
@@ -134,6 +135,21 @@ class GroupWriter:
         stmts += self._pipeline(left, right, item, elements, first, sums)
         return [*stmts, *self._stores(known, part, row, column, sums)]
 
+    def _square(self, stmts: list[Stmt], item: Expr) -> None:
+        """Names the place of an item among those of its group.
+
+        Rows go to items in pairs: the second item of each pair has the same columns as the first,
+        and the next pair has the same rows. Local memory answers accesses of 16 bytes to a quarter
+        of a warp at a time, and to two quarters at once where items beside each other, or the next
+        but one, ask for the same (the same lanes as CUTLASS's, interleaved by two).
+        """
+        down, across = self.plan.shape
+        pair = 2 if down % 2 == 0 else 1
+        high = build.mul(build.floor_div(item, pair * across), build.const(pair))
+        row = build.add(high, build.floor_mod(item, pair))
+        column = build.floor_div(build.floor_mod(item, pair * across), pair)
+        stmts += [Let(Var(".y", INDEX), row), Let(Var(".x", INDEX), column)]
+
     def _staging(
         self,
         name: str,
@@ -143,7 +159,7 @@ class GroupWriter:
         constraints: tuple[Form, ...],
     ) -> Staging:
         plan, kind, reductions = self.plan, VType(self.problem.dtype), self.problem.reductions
-        size = plan.buffers * plan.steps * (width + PAD)
+        size = plan.buffers * tile_elems(width, plan.steps)
         held = Buffer(f".{name}", kind, size, scope=Scope.LOCAL, writable=True)
         self.locals.append(held)
         along = distance(operand, reductions[-1]) < distance(operand, loops[-1])

@@ -17,7 +17,7 @@ from tilec.kernel.ir import CONDITION, Buffer, Const, Expr, If, Let, Load, Stmt,
 from tilec.lower.translate import Places, convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
-from tilec.schedule.grouped import PAD
+from tilec.schedule.grouped import PAD, SKEW, tile_elems
 from tilec.schedule.product import Operand
 from tilec.tensor.forms import Axis, Form
 from tilec.tensor.scalar import Read
@@ -75,10 +75,13 @@ class Staging:
     along_steps: bool
     lanes: int
 
-    @property
-    def pitch(self) -> int:
-        """Elements from step to step in local memory."""
-        return self.width + PAD
+    def _start(self, half: Expr, step: Expr) -> Expr:
+        """Where the elements of a step begin in local memory."""
+        base = build.mul(half, build.const(tile_elems(self.width, self.steps)))
+        at = build.add(base, build.mul(step, build.const(self.width + PAD)))
+        if not self.along_steps or self.lanes == 1:
+            return at
+        return build.add(at, build.mul(build.floor_div(step, SKEW), build.const(SKEW)))
 
     def elements(
         self, stmts: list[Stmt], first: Expr, item: Expr, known: Mapping[str, Expr]
@@ -123,18 +126,16 @@ class Staging:
     def filled(self, item: Expr, half: Expr) -> list[Stmt]:
         """Put what an item has fetched into local memory."""
         stmts: list[Stmt] = []
-        base = build.mul(half, build.const(self.steps * self.pitch))
         for number in range(self.staged.high // self.lanes):
             step, across = self._place(item, number)
-            at = build.add(build.mul(step, build.const(self.pitch)), across)
-            at = build.add(base, at)
+            at = build.add(self._start(half, step), across)
             first = number * self.lanes
             puts = [put(self.held, at, get(self.staged, build.const(first), self.lanes))]
             if self.along_steps:
                 puts = [
                     put(
                         self.held,
-                        build.add(at, build.const(lane * self.pitch)),
+                        build.add(at, build.const(lane * (self.width + PAD))),
                         get(self.staged, build.const(first + lane)),
                     )
                     for lane in range(self.lanes)
@@ -147,8 +148,7 @@ class Staging:
         """Load what an item needs of one step: chunks that all items together take in turn."""
         chunk = chunk_of(own.high)
         wide = min(chunk, ACCESS_BYTES // own.type.dtype.bytes)
-        base = build.mul(half, build.const(self.steps * self.pitch))
-        base = build.add(base, build.mul(step, build.const(self.pitch)))
+        base = self._start(half, step)
         base = build.add(base, build.mul(build.var(item), build.const(chunk)))
         stmts: list[Stmt] = []
         for at in range(0, own.high, wide):

@@ -28,6 +28,11 @@ PAD = 4
 """Elements between the steps of a tile: they move the elements of a column to other banks, and keep
 accesses of 16 bytes aligned."""
 
+SKEW = 8
+"""Steps after which a tile is moved by as many elements. The items of a warp that put neighbours in
+memory, which are steps, into local memory have four groups of steps: padding alone would put the
+first and the third of them into the same banks."""
+
 FEW = 16
 """Rows or columns below which most of any tile would be empty."""
 
@@ -81,12 +86,16 @@ class Grouped:
 
     def local_bytes(self, element: int) -> int:
         """Local memory of a group."""
-        return self.buffers * self.steps * (self.rows + self.columns + 2 * PAD) * element
+        tiles = tile_elems(self.rows, self.steps) + tile_elems(self.columns, self.steps)
+        return self.buffers * tiles * element
 
     def registers(self, element: int) -> int:
-        """Registers of an item: sums, operands, what is on its way, and some for addresses."""
+        """Registers of an item: sums, what is on its way, and some for addresses.
+
+        Operands count twice: compilers load those of the next step while one is multiplied.
+        """
         staged = -(-self.steps * (self.rows + self.columns) // self.items)
-        tile = self.item_rows * self.item_columns + self.item_rows + self.item_columns
+        tile = self.item_rows * self.item_columns + 2 * (self.item_rows + self.item_columns)
         return (tile + staged) * (element // 4) + 24
 
     def __str__(self) -> str:
@@ -94,6 +103,11 @@ class Grouped:
         text += f", items {self.item_rows}x{self.item_columns}"
         text += ", one buffer" if self.buffers == 1 else ""
         return text + (f", {self.parts} parts" if self.parts > 1 else "")
+
+
+def tile_elems(width: int, steps: int) -> int:
+    """What a tile of one operand takes of local memory."""
+    return steps * (width + PAD) + (steps - 1) // SKEW * SKEW
 
 
 def parse_grouped(text: str) -> Grouped:
