@@ -1,5 +1,7 @@
 """The names that Keras 3.15 takes from a backend, side by side as it wants them."""
 
+from types import FunctionType
+
 from keras_tilec.src import random
 from keras_tilec.src.host import name_scope
 from keras_tilec.src.ops import core, image, linalg, math, nn, numpy
@@ -60,3 +62,9 @@ __all__ = [
     "shape",
     "vectorized_map",
 ]
+
+# Keras's tests hold signatures against those of its own functions, which have no annotations.
+for _module in (core, image, linalg, math, nn, numpy, random):
+    for _each in vars(_module).values():
+        if isinstance(_each, FunctionType) and _each.__module__.startswith("keras_tilec."):
+            _each.__annotations__ = {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tilec
+from keras_tilec.src.step import CompiledStep
 from keras_tilec.src.tensor import Tensor, tracing
 from tests.keras.host import keras, ops
 
@@ -75,3 +76,20 @@ def test_draws_follow_from_seeds() -> None:
     assert half.dtype == np.float16
     classes = np.asarray(keras.random.categorical(np.log([[0.1, 0.9]]), 2000, seed=3))
     assert abs(classes.mean() - 0.9) < 0.05
+
+
+def test_draws_of_gamma_and_beta_distributions() -> None:
+    def draw(forms: Any) -> Any:
+        return {
+            "gamma": keras.random.gamma((1500, 3), forms, seed=3),
+            "beta": keras.random.beta((1500, 3), forms, 2.0, seed=4),
+        }
+
+    run = CompiledStep(draw, list)
+    run.begin()
+    forms = np.array([0.3, 1.0, 9.0], np.float32)
+    found = {name: np.asarray(each) for name, each in run(forms).items()}
+    np.testing.assert_allclose(found["gamma"].mean(axis=0), forms, rtol=0.1)
+    np.testing.assert_allclose(found["gamma"].var(axis=0), forms, rtol=0.2)
+    np.testing.assert_allclose(found["beta"].mean(axis=0), forms / (forms + 2), rtol=0.1)
+    assert 0 < found["beta"].min() < found["beta"].max() < 1

@@ -25,6 +25,9 @@ CASES: dict[str, Callable[[tilec.Tensor], tilec.Tensor]] = {
     "gathered": lambda x: ops.take(x, ROWS, 0) * ops.take_along_axis(x, ROWS[:, :1].T[:, :1], 1),
     "inverse erf": lambda x: ops.erfinv(ops.tanh(x)) * x,
     "windows": lambda x: ops.unfold_windows(ops.reshape(x, (1, 1, 3, 4)), (2, 3)) ** 2,
+    "aligned labels": lambda x: ops.ctc_loss(
+        ops.reshape(x, (3, 2, 2)), [[1, 1], [1, 0]], label_lengths=[1, 2], logit_lengths=[2, 3]
+    ),
     "resized": lambda x: ops.resize(x, (6, 3)) ** 2,
 }
 

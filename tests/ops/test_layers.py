@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby, product
 from math import erf
 from typing import Any, TypeAlias
 
@@ -248,6 +249,42 @@ def test_attention() -> None:
 
 
 @pytest.mark.usefixtures("by_definition")
+def ctc(logits: Floats, labels: list[int], blank: int) -> float:
+    """By the definition: the sum over all paths that say the labels."""
+    steps, classes = logits.shape
+    scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    total = 0.0
+    for path in product(range(classes), repeat=steps):
+        merged = [each for each, _ in groupby(path)]
+        if [each for each in merged if each != blank] == labels:
+            total += np.exp(sum(scores[at, each] for at, each in enumerate(path)))
+    return -np.log(total) if total else np.inf
+
+
+@pytest.mark.usefixtures("by_definition")
+def test_ctc_loss() -> None:
+    logits = numbers(4, 6, 3)
+    labels = np.array([[1, 2, 1], [2, 2, 0], [1, 1, 1], [0, 0, 0], [2, 2, 2], [1, 2, 0]])
+    counts, spent = np.array([3, 2, 1, 0, 3, 2]), np.array([4, 4, 3, 2, 4, 1])
+    found = ops.ctc_loss(
+        logits, labels, logit_lengths=spent, label_lengths=counts, reduction="none"
+    )
+    wanted = [ctc(logits[: spent[at], at], labels[at, : counts[at]].tolist(), 0) for at in range(6)]
+    assert np.isinf(wanted).tolist() == [False] * 4 + [True] * 2
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6)
+    one = ops.ctc_loss(logits[:, :2], [[0], [1]], blank=2)
+    means = np.mean([ctc(logits[:, at], [at], 2) for at in (0, 1)])
+    none = ops.ctc_loss(logits, np.zeros((6, 0), np.int32), reduction="sum")
+    blanks = sum(ctc(logits[:, at], [], 0) for at in range(6))
+    agree({"blank last": (one, means), "no labels": (none, blanks)})
+    with pytest.raises(ShapeError, match="steps x batch x classes"):
+        ops.ctc_loss(logits[0], labels)
+    with pytest.raises(ShapeError, match="lengths for a batch of 6"):
+        ops.ctc_loss(logits, labels, label_lengths=[1])
+    with pytest.raises(ArgumentError, match="blank is 3 and there are 3 classes"):
+        ops.ctc_loss(logits, labels, blank=3)
+
+
 def test_losses() -> None:
     p, t = RNG.random((4, 5)) * 0.9 + 0.05, RNG.random((4, 5))
     x, y = numbers(4, 5) * 3, numbers(4, 5)

@@ -5,12 +5,17 @@ What ``excluded_tests.txt`` of the backend lists is skipped, with the reason tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Sequence
 from importlib.resources import files
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from tilec.keras._hook import activate
+from tilec.keras.absent import stand_ins
+from tilec.keras.versions import BACKEND
 
 activate()  # before pytest's own finder, and before any test imports Keras
 
@@ -27,9 +32,28 @@ def exclusions() -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of Keras's own ``conftest.py``, which is not installed with it."""
+    """Stand in for Keras's own ``conftest.py``, which is not installed with it."""
     for marker in ("requires_trainable_backend", "multi_device"):
         config.addinivalue_line("markers", f"{marker}: a mark of Keras")
+    module: Any = ModuleType("conftest")
+    module.skip_if_backend = skip_if_backend
+    sys.modules.setdefault("conftest", module)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let test modules of Keras import what is not installed."""
+    if not isinstance(collector, pytest.Module) or "keras/src" not in str(collector.path):
+        return (yield)
+    with stand_ins():
+        return (yield)
+
+
+def skip_if_backend(name: str, reason: str) -> pytest.MarkDecorator:
+    """What tests import from there: a mark for those that do not hold for some backend."""
+    return pytest.mark.skipif(name == BACKEND, reason=reason)
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

@@ -49,6 +49,9 @@ from tilec.ops.creation import (
     triu,
     zeros,
 )
+from tilec.ops.ctc import (
+    ctc_loss,
+)
 from tilec.ops.elementary import (
     arccos,
     arccosh,
@@ -340,6 +343,7 @@ __all__ = [
     "cosine_similarity",
     "cross",
     "cross_entropy",
+    "ctc_loss",
     "cummax",
     "cummin",
     "cumprod",

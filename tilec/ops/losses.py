@@ -20,7 +20,8 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 """What becomes of the losses of single elements."""
 
 
-def _reduced(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
+def reduced(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
+    """The losses of single elements, or one for all of them."""
     if reduction == "none":
         return losses
     if reduction == "sum":
@@ -48,7 +49,7 @@ def _of(
         )
     called = written(_FILE, name)
     found = single(called, said, right, *(number(each, said) for each in numbers))
-    return _reduced(op, found, reduction)
+    return reduced(op, found, reduction)
 
 
 @public
@@ -127,7 +128,7 @@ def kl_divergence(
 ) -> Tensor:
     """``np.mean(np.sum(target * np.log(target / prediction), axis))``; both are 1e-7 at least."""
     each = _of("kl_divergence", "loss_divergence", prediction, target, "none", 1e-7)
-    return _reduced("kl_divergence", reductions.sum(each, axis), reduction)
+    return reduced("kl_divergence", reductions.sum(each, axis), reduction)
 
 
 @public
@@ -188,7 +189,7 @@ def categorical_cross_entropy(
     else:
         called = text("function bounded_log(P, E) -> (L) { L = log(min(max(P, E), 1 - E)); }")
         logs = single(called, said, number(epsilon, said))
-    return _reduced(op, -reductions.sum(right * logs, axis), reduction)
+    return reduced(op, -reductions.sum(right * logs, axis), reduction)
 
 
 @public
@@ -253,7 +254,7 @@ def nll(
     called = _chosen(said.ndim, at, weights is not None, ignore is not None)
     losses = single(called, *operands)
     if reduction != "mean" or (weights is None and ignore is None):
-        return _reduced("nll", losses, reduction)
+        return reduced("nll", losses, reduction)
     counted = _counted(said.ndim, at, weights is not None, ignore is not None)
     return reductions.sum(losses) / single(counted, *operands)
 

@@ -62,9 +62,8 @@ def uniform(
     return wrap(ops.cast(low + drawn * (high - low), kind))
 
 
-def _normal(shape: Sequence[int], seed: object) -> tilec.Tensor:
+def _normal(first: tilec.Tensor, second: tilec.Tensor) -> tilec.Tensor:
     # Box and Muller 1958; 1 - u lies in (0, 1], where the logarithm is finite.
-    first, second = _bits(shape, seed)
     radius = ops.sqrt(ops.log(1 - _fractions(first)) * -2.0)
     return radius * ops.cos(_fractions(second) * (2 * pi))
 
@@ -76,7 +75,7 @@ def normal(
     dtype: object = None,
     seed: object = None,
 ) -> Tensor:
-    found = _normal(shape, seed) * node(stddev, "float32") + node(mean, "float32")
+    found = _normal(*_bits(shape, seed)) * node(stddev, "float32") + node(mean, "float32")
     return wrap(ops.cast(found, tile_name(dtype)))
 
 
@@ -145,16 +144,34 @@ def shuffle(x: object, axis: int = 0, seed: object = None) -> Tensor:
     return wrap(ops.take(found, ops.argsort(drawn), axis))
 
 
-def _generator(function: str, seed: object) -> np.random.Generator:
-    (words,) = on_host(function, draw_seed(seed))
-    return np.random.default_rng([int(word) for word in words])
+_ROUNDS: Final = 8
+"""Candidates for each number of a gamma distribution; all are refused once in 3e10 times."""
+
+
+def _gamma_logs(shape: Sequence[int], alpha: tilec.Tensor, seed: object) -> tilec.Tensor:
+    """Logarithms of numbers of a gamma distribution (Marsaglia and Tsang 2000).
+
+    Their candidates are ``d * v`` for a cube ``v`` of a normal number. Below 1, ``alpha`` is
+    raised by 1, and the results are multiplied by a power of a uniform number.
+    """
+    first, second = _bits((2, _ROUNDS, *shape), seed)
+    is_low = ops.less(alpha, 1.0)
+    d = ops.where(is_low, alpha + 1, alpha) - 1 / 3
+    x = _normal(first[0], second[0])
+    base = 1 + x / ops.sqrt(9 * d)
+    log_v = 3 * ops.log(ops.maximum(base, 1e-30))
+    bound = 0.5 * x * x + d - d * ops.exp(log_v) + d * log_v
+    is_taken = ops.logical_and(base > 0, ops.log(1 - _fractions(first[1])) < bound)
+    found = ops.zeros(tuple(shape), "f32")
+    for each in reversed(range(_ROUNDS)):
+        found = ops.where(is_taken[each], log_v[each], found)
+    power = ops.log(1 - _fractions(second[1, 0])) / alpha
+    return found + ops.log(d) + ops.where(is_low, power, 0.0)
 
 
 def gamma(shape: Sequence[int], alpha: object, dtype: object = None, seed: object = None) -> Tensor:
-    (form,) = on_host("random.gamma", alpha)
-    return convert(
-        _generator("random.gamma", seed).gamma(form, size=tuple(shape)), dtype or floatx()
-    )
+    logs = _gamma_logs([*map(int, shape)], node(alpha, "float32"), seed)
+    return wrap(ops.cast(ops.exp(logs), tile_name(dtype)))
 
 
 def binomial(
@@ -165,7 +182,8 @@ def binomial(
     seed: object = None,
 ) -> Tensor:
     trials, chances = on_host("random.binomial", counts, probabilities)
-    drawn = _generator("random.binomial", seed).binomial(
+    (words,) = on_host("random.binomial", draw_seed(seed))
+    drawn = np.random.default_rng([int(word) for word in words]).binomial(
         trials.astype(np.int64), chances, size=tuple(shape)
     )
     return convert(drawn, dtype or floatx())
@@ -174,6 +192,8 @@ def binomial(
 def beta(
     shape: Sequence[int], alpha: object, beta: object, dtype: object = None, seed: object = None
 ) -> Tensor:
-    first, second = on_host("random.beta", alpha, beta)
-    drawn = _generator("random.beta", seed).beta(first, second, size=tuple(shape))
-    return convert(drawn, dtype or floatx())
+    """The share that one number of a gamma distribution has in two of them."""
+    sizes = [*map(int, shape)]
+    forms = [ops.broadcast_to(node(each, "float32"), sizes) for each in (alpha, beta)]
+    logs = _gamma_logs((2, *sizes), ops.stack(forms, 0), seed)
+    return wrap(ops.cast(ops.sigmoid(logs[0] - logs[1]), tile_name(dtype)))

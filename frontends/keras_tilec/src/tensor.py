@@ -48,7 +48,8 @@ class Border(NamedTuple):
 class Tensor:
     """An immutable array of Keras. Made by operations and ``convert_to_tensor``."""
 
-    __slots__ = ("__weakref__", "_keras_mask", "_known", "_node", "border")
+    # Keras adds attributes of its own.
+    __slots__ = ("__dict__", "__weakref__", "_known", "_node", "border")
     __array_ufunc__ = None  # so that NumPy leaves operators of mixed operands to this class
 
     def __init__(self, node: tilec.Tensor) -> None:

@@ -38,6 +38,10 @@ from keras_tilec.src.ops.nn.convolutions import (
     depthwise_conv,
     separable_conv,
 )
+from keras_tilec.src.ops.nn.ctc import (
+    ctc_decode,
+    ctc_loss,
+)
 from keras_tilec.src.ops.nn.losses import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -73,6 +77,8 @@ __all__ = [
     "celu",
     "conv",
     "conv_transpose",
+    "ctc_decode",
+    "ctc_loss",
     "depth_to_space",
     "depthwise_conv",
     "dot_product_attention",
