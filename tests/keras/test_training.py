@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_tilec.src.gradients import gradients
-from keras_tilec.src.step import CompiledStep
+from keras_tilec.src.step import CompiledStep, EagerStep
 from tests.keras.host import keras, layers, ops
 
 RANDOM = np.random.default_rng(0)
@@ -181,3 +181,16 @@ def test_custom_gradients_of_several_arguments() -> None:
     assert found["none"]
     np.testing.assert_allclose(np.asarray(found["x"]), 2)
     np.testing.assert_allclose(np.asarray(found["two"]), 3 * X[0].size)
+
+
+def test_gradients_through_what_the_host_computes_are_refused() -> None:
+    def step(x: Any) -> Any:
+        values = ops.svd(x, compute_uv=False)
+        left = gradients(ops.sum(x * x) + ops.stop_gradient(values)[0], [x])[0]
+        return values, left if x.shape[0] == 3 else gradients(values[0], [x])[0]
+
+    values, slope = EagerStep(step, list)(X[:3])
+    np.testing.assert_allclose(values, np.linalg.svd(X[:3], compute_uv=False), rtol=1e-5)
+    np.testing.assert_allclose(slope, 2 * X[:3], rtol=1e-5)
+    with pytest.raises(NotImplementedError, match=r"keras\.ops\.svd runs on the host and has no"):
+        EagerStep(step, list)(X[:4])

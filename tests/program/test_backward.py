@@ -130,6 +130,40 @@ def test_the_gradient_of_a_pullback() -> None:
     np.testing.assert_allclose(second.numpy(), 2 * B, rtol=1e-6)
 
 
+def test_derivatives_of_texts_refuse_pullbacks() -> None:
+    def ruled(x: tilec.Tensor) -> tilec.Tensor:
+        def pullback(slope: tilec.Tensor) -> list[tilec.Tensor]:
+            return [slope * 7]
+
+        (y,) = tilec.with_pullback([ops.exp(x)], [x], pullback)
+        return ops.sum(y)
+
+    found = tilec.trace(ruled, tilec.Spec((3,))).function
+    np.testing.assert_allclose(found(B), np.exp(B).sum(), rtol=1e-5)
+    for derive in (tilec.grad, tilec.jvp, tilec.value_and_grad):
+        with pytest.raises(GradientError, match="has a gradient in Python"):
+            derive(found)
+    b = tilec.tensor(B)
+    with pytest.raises(GradientError, match="has a gradient in Python"):
+        tilec.gradients(tilec.apply(found, b), [b])
+
+
+def test_gradients_of_their_own_belong_to_calls() -> None:
+    double = tilec.function("function double(X) -> (Y) { Y = 2 * X; }")
+    nine = tilec.function("function (X, DY) -> (DX) { DX = 9 * DY; }")
+    outer = tilec.function(
+        "function double(X) -> (Y) { Y = 2 * X; } function outer(X) -> (Y) { Y = double(X) + X; }",
+        name="outer",
+    )
+    b = tilec.tensor(B)
+    plain, own = tilec.apply(double, b), tilec.apply(double.with_grad(nine), b)
+    inner = tilec.apply(outer.with_grad(double=nine), b)
+    for found, wanted in ((plain, 2), (own, 9), (inner, 10), (plain * 10 + own + inner, 39)):
+        (slope,) = tilec.gradients(ops.sum(found), [b])
+        assert slope is not None
+        np.testing.assert_allclose(slope.numpy(), wanted)
+
+
 def test_faults_of_pullbacks_are_told() -> None:
     x, w = map(tilec.tensor, (X, W))
 

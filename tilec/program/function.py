@@ -96,7 +96,7 @@ class Function:
         bound: Mapping[str, Known],
         origin: Origin | None = None,
         gradient: Function | None = None,
-        inner: Mapping[str, Function] | None = None,
+        inner: Mapping[str, Function | None] | None = None,
     ) -> None:
         self._text = text
         self._bound = dict(bound)
@@ -511,14 +511,14 @@ class Parts:
         bound: The arrays that are known.
         origin: What it was derived from, if it was.
         gradient: The gradient that was given for it, if one was.
-        inner: Those that were given for functions that it calls.
+        inner: Those that were given for functions that it calls; None for one in Python.
     """
 
     text: Frontend
     bound: Mapping[str, Known]
     origin: Origin | None
     gradient: Function | None
-    inner: Mapping[str, Function]
+    inner: Mapping[str, Function | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,11 +154,24 @@ WHOLE: Final = ""
 
 
 def given_gradients(f: Function) -> dict[str, Checked]:
-    """The gradients that were given for the function or for functions that it calls."""
+    """The gradients that were given for the function or for functions that it calls.
+
+    Raises:
+        GradientError: one is a function of Python.
+    """
     given = dict(f.parts.inner)
     if f.parts.gradient is not None:
         given[WHOLE] = f.parts.gradient
-    return {name: each.parts.text.checked for name, each in given.items()}
+    found: dict[str, Checked] = {}
+    for name, gradient in given.items():
+        if gradient is None:
+            raise GradientError(
+                "a part of the function has a gradient in Python",
+                help="tilec.gradients calls what tilec.with_pullback was given; grad, jvp and vjp "
+                "derive texts from texts",
+            )
+        found[name] = gradient.parts.text.checked
+    return found
 
 
 def _derived(f: Function, text: str, floats: Sequence[str], judge: _Judge) -> Function:

@@ -8,7 +8,7 @@ cached and saved by what does that for a kernel.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import isfinite
 from typing import Final
 
@@ -32,6 +32,7 @@ _UNNAMED: Final = re.compile(r"^function \(", re.MULTILINE)
 _CALLED: Final = re.compile(r"\b(\w+'?)(?=\()")
 _OTHER: Final = re.compile(r"[^A-Za-z0-9_]")
 _TITLE: Final = "<graph>"
+_DERIVED: Final = "derived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +122,29 @@ class _Functions:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.gradients: dict[str, Function] = {}
-        self._names: dict[tuple[str, str | None], str] = {}
+        self.gradients: dict[str, Function | None] = {}
+        self._names: dict[Hashable, str] = {}
         self._owners: dict[str, str] = {}
 
-    def name(self, function: Function) -> str:
-        """What to call a function by; its text is added when it is new."""
+    def name(self, function: Function, *, ruled: bool = False) -> str:
+        """What to call a function by; its text is added when it is new.
+
+        Args:
+            function: The function.
+            ruled: Whether this call has a gradient in Python.
+        """
         parts = function.parts
-        key = (parts.text.header.text, parts.text.header.name)
+        text, name = parts.text.header.text, parts.text.header.name
+        if name is None:
+            name = self.free("unnamed")
+            text = _UNNAMED.sub(f"function {name}(", text)
+        given: dict[str, Function | None] = dict(parts.inner)
+        if ruled or parts.gradient is not None:
+            given[name] = None if ruled else parts.gradient
+        key = (parts.text.header.text, parts.text.header.name, *given.items())
         found = self._names.get(key)
         if found is None:
-            found = self._names[key] = self._add(*key)
-        if parts.gradient is not None:
-            self.gradients[found] = parts.gradient
+            found = self._names[key] = self._add(text, name, given)
         return found
 
     def free(self, name: str) -> str:
@@ -146,11 +157,8 @@ class _Functions:
             found = f"{name}_{number}"
         return found
 
-    def _add(self, text: str, name: str | None) -> str:
-        """Put the functions of a canonical text beside the others."""
-        if name is None:
-            name = self.free("unnamed")
-            text = _UNNAMED.sub(f"function {name}(", text)
+    def _add(self, text: str, name: str, given: Mapping[str, Function | None]) -> str:
+        """Put the functions of a canonical text, and their gradients, beside the others."""
         heads = [*_HEADS.finditer(text)]
         ends = [*(head.start() for head in heads[1:]), len(text)]
         chunks = {
@@ -158,7 +166,7 @@ class _Functions:
             for head, end in zip(heads, ends, strict=True)
         }
         renamed: dict[str, str] = {}
-        if any(self._owners.get(each, chunk) != chunk for each, chunk in chunks.items()):
+        if any(self._differs(each, chunk, given) for each, chunk in chunks.items()):
             # Functions of this text call each other: either all keep their names or none does.
             renamed = {each: self.free(each) for each in chunks}
         for each, chunk in chunks.items():
@@ -168,7 +176,17 @@ class _Functions:
             if called not in self._owners:
                 self._owners[called] = chunk
                 self.texts.append(chunk)
+            if each in given:
+                self.gradients[called] = given[each]
         return renamed.get(name, name)
+
+    def _differs(self, name: str, chunk: str, given: Mapping[str, Function | None]) -> bool:
+        """True if a name belongs to another function, or to one with another gradient."""
+        known = self._owners.get(name)
+        if known is None:
+            return False
+        gradients = (each.get(name, _DERIVED) for each in (self.gradients, given))
+        return known != chunk or len(set(gradients)) > 1
 
 
 class _Writer:
@@ -216,7 +234,8 @@ class _Writer:
             self.names[id(each.source)][each.at] if isinstance(each, Value) else literal(each)
             for each in source.operands
         ]
-        call = f"{self.functions.name(source.function)}({', '.join(operands)})"
+        name = self.functions.name(source.function, ruled=source.rule is not None)
+        call = f"{name}({', '.join(operands)})"
         found = self._calls.get(call)
         if found is None:
             found = self._calls[call] = self._assign(call, len(source.function.outputs))
@@ -262,10 +281,10 @@ def callable_name(wanted: str) -> str:
 _functions: Final[Recent[Function]] = Recent(256)
 
 
-def _function(text: str, name: str, gradients: Mapping[str, Function]) -> Function:
+def _function(text: str, name: str, gradients: Mapping[str, Function | None]) -> Function:
     """The function of a text; the same object for the same text, since it holds compiled code."""
     if gradients:
-        return Function(frontend(Text(_TITLE, text), name), {}).with_grad(**gradients)
+        return Function(frontend(Text(_TITLE, text), name), {}, inner=gradients)
     found = _functions.get(text)
     if found is None:
         found = Function(frontend(Text(_TITLE, text), name), {})

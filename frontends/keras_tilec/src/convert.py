@@ -199,3 +199,19 @@ def on_host(
             f"{instead}, or compile the model with run_eagerly=True"
         )
     return [np.asarray(each) for each in found]
+
+
+def without_gradient(function: str, found: Tensor, *xs: object) -> Tensor:
+    """What NumPy made of operands: a gradient that would go through it is refused."""
+    by = [convert(x).node for x in xs]
+    if not is_tracing() or not found.node.dtype.is_float:
+        return found
+
+    def refuse(_: tilec.Tensor) -> list[tilec.Tensor | None]:
+        raise NotImplementedError(
+            f"keras.ops.{function} runs on the host and has no gradient; "
+            "keras.ops.stop_gradient of its result leaves it out"
+        )
+
+    (ruled,) = tilec.with_pullback([found.node], by, refuse)
+    return Tensor(ruled)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 import tilec
-from keras_tilec.src.convert import convert, dtype_of, node, on_host, wrap
+from keras_tilec.src.convert import convert, dtype_of, node, on_host, without_gradient, wrap
 from keras_tilec.src.dtypes import promoted
 from keras_tilec.src.ops.image.batches import as_batch, as_given, check_choice, check_rank
 from keras_tilec.src.ops.image.filters import blurred
@@ -109,7 +109,8 @@ def compute_homography_matrix(start_points: object, end_points: object) -> Tenso
     """The eight numbers that take four end points to their start points."""
     start, end = (convert(each) for each in (start_points, end_points))
     kind = promoted(dtype_of(start), dtype_of(end), float)
-    first, second = on_host("image.compute_homography_matrix", start, end)
+    name = "image.compute_homography_matrix"
+    first, second = on_host(name, start, end)
     u, v = np.moveaxis(first.reshape(-1, 4, 2).astype(np.float64), -1, 0)
     x, y = np.moveaxis(second.reshape(-1, 4, 2).astype(np.float64), -1, 0)
     one, zero = np.ones_like(x), np.zeros_like(x)
@@ -117,7 +118,8 @@ def compute_homography_matrix(start_points: object, end_points: object) -> Tenso
     down: Any = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y], -1)
     rows = np.stack([across, down], 2).reshape(-1, 8, 8)
     targets = np.stack([u, v], 2).reshape(-1, 8, 1)
-    return convert(np.linalg.solve(rows, targets).reshape(-1, 8), kind)
+    found = convert(np.linalg.solve(rows, targets).reshape(-1, 8), kind)
+    return without_gradient(name, found, start, end)
 
 
 def elastic_transform(

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from keras_tilec.src.convert import convert, dtype_of, node, on_host
+from keras_tilec.src.convert import convert, dtype_of, node, on_host, without_gradient
 from keras_tilec.src.dtypes import float_of
 from keras_tilec.src.tensor import Array, Tensor
 
@@ -32,14 +32,15 @@ def _results(name: str, function: Callable[[list[Array]], Any], *xs: object) -> 
     kinds = [float_of(str(dtype_of(convert(each)))) for each in xs]
     arrays = on_host(name, *map(node, xs, kinds))
     found = function([each if each.itemsize >= 4 else each.astype(np.float32) for each in arrays])
+
+    def result(made: Any) -> Tensor:
+        array = np.asarray(made)
+        kind = kinds[0] if array.dtype.kind == "f" else "int32"
+        return without_gradient(name, convert(array, kind), *xs)
+
     if isinstance(found, tuple):
-        return tuple(_result(each, kinds[0]) for each in cast("tuple[object, ...]", found))
-    return _result(found, kinds[0])
-
-
-def _result(found: Any, kind: str) -> Tensor:
-    array = np.asarray(found)
-    return convert(array, kind if array.dtype.kind == "f" else "int32")
+        return tuple(map(result, cast("tuple[object, ...]", found)))
+    return result(found)
 
 
 def slogdet(x: object) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,15 @@ from typing import Any, Final
 import numpy as np
 
 import tilec
-from keras_tilec.src.convert import convert, node, on_host, promote, wrap, wrap_all
+from keras_tilec.src.convert import (
+    convert,
+    node,
+    on_host,
+    promote,
+    without_gradient,
+    wrap,
+    wrap_all,
+)
 from keras_tilec.src.tensor import Border, Tensor
 from tilec import ops
 from tilec.ops import PadMode
@@ -130,4 +138,4 @@ def pad(x: object, pad_width: Any, mode: str = "constant", constant_values: Any 
         return wrap(found)
     (array,) = on_host("pad", found, instead=f"use another mode than {mode!r}")
     padded: Any = np.pad
-    return convert(padded(array, widths, mode))
+    return without_gradient("pad", convert(padded(array, widths, mode)), found)
