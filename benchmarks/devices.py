@@ -1,8 +1,8 @@
-"""``python -m benchmarks.devices``: each OpenCL device against plain kernels on it.
+"""``python -m benchmarks.devices``: each OpenCL device against plain kernels, or on a set.
 
 The peer is what one writes first: a work-item for each element of the result, which sums up its
 products. Both work on arrays that lie on the device, in turns, and each call is waited for. The
-LLVM backend on the processor is shown beside them.
+LLVM backend on the processor is shown beside them. With ``--set`` it is the only peer.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import click
 import numpy as np
 
 import tilec
+from benchmarks import sets
+from benchmarks.case import Case, aligned
 from benchmarks.session import relative_error
 from tilec.cli.report import print_table
 from tilec.version import __version__
@@ -79,6 +81,17 @@ class Measured:
     error: float
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Medians of the seconds of a row of a set, on a device and by LLVM."""
+
+    row: str
+    tilec: float
+    llvm: float
+    ratio: float
+    error: float
+
+
 def gemm(size: int) -> Row:
     square = (size, size)
     return Row(
@@ -105,23 +118,19 @@ ROWS = (gemm(256), gemm(512), gemm(1024), conv(56, 64), conv(28, 128), conv(14, 
 @click.command()
 @click.option("--target", help="One device; by default all.")
 @click.option("--only", default="", help="Rows whose name has this in it.")
+@click.option("--set", "name", help="The rows of a set ('python -m benchmarks list').")
 @click.option("--json", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
-def main(target: str | None, only: str, to: Path | None) -> None:
-    """Measure OpenCL devices against plain kernels."""
+def main(target: str | None, only: str, name: str | None, to: Path | None) -> None:
+    """Measure OpenCL devices against plain kernels, or a set of rows against LLVM."""
     documents: list[dict[str, Any]] = []
     for info in tilec.devices():
         if not info.usable or target not in (None, info.target):
             continue
-        rows = list(measured(info.target, [row for row in ROWS if only in row.name]))
         click.echo(f"{info.name} ({info.version})")
-        print_table(
-            ("", "tilec, ms", "plain, ms", "llvm, ms", "GFLOP/s", "plain / tilec"),
-            [
-                (each.row, *(f"{1e3 * t:.2f}" for t in (each.tilec, each.plain, each.llvm)),
-                 f"{each.gflops:.1f}", f"{each.ratio:.1f}")
-                for each in rows
-            ],
-        )  # fmt: skip
+        if name is None:
+            rows = _against_plain(info.target, only)
+        else:
+            rows = _against_llvm(info.target, name, only)
         documents.append(
             {
                 "device": info.name,
@@ -130,11 +139,64 @@ def main(target: str | None, only: str, to: Path | None) -> None:
                 "tilec": __version__,
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "rounds": ROUNDS,
+                **({} if name is None else {"set": name}),
                 "rows": [asdict(each) for each in rows],
             }
         )
     if to is not None:
         to.write_text(json.dumps(documents, indent=1) + "\n")
+
+
+def _against_plain(target: str, only: str) -> list[Measured]:
+    rows = list(measured(target, [row for row in ROWS if only in row.name]))
+    print_table(
+        ("", "tilec, ms", "plain, ms", "llvm, ms", "GFLOP/s", "plain / tilec"),
+        [
+            (each.row, *(f"{1e3 * t:.2f}" for t in (each.tilec, each.plain, each.llvm)),
+             f"{each.gflops:.1f}", f"{each.ratio:.1f}")
+            for each in rows
+        ],
+    )  # fmt: skip
+    return rows
+
+
+def _against_llvm(target: str, name: str, only: str) -> list[Compared]:
+    cases, _ = sets.choose(sets.load(name), only=only or None, everything=False, quick=False)
+    rows = list(compared(target, cases))
+    print_table(
+        ("", "tilec, ms", "llvm, ms", "llvm / tilec", "error"),
+        [
+            (each.row, f"{1e3 * each.tilec:.3f}", f"{1e3 * each.llvm:.3f}",
+             f"{each.ratio:.2f}", f"{each.error:.0e}")
+            for each in rows
+        ],
+    )  # fmt: skip
+    return rows
+
+
+def compared(target: str, cases: Sequence[Case]) -> Iterator[Compared]:
+    """Each row of a set on a device, on arrays that lie there, and by LLVM, in turns."""
+    for case in cases:
+        inputs, function = case.inputs(), tilec.function(case.program)
+        constants = {name: inputs[name] for name in case.shapes if name in case.constants}
+        passed = [inputs[name] for name in case.shapes if name not in case.constants]
+        function = function.bind(**constants) if constants else function
+        there = [tilec.array(each, target) for each in passed]
+        executable = function.compile(*there)
+        host = function.compile(*passed, target="llvm")
+        out = tilec.array(np.zeros(case.output, np.float32), target)
+        on_host = aligned(case.output)
+        times = _in_turns(
+            {
+                "tilec": lambda e=executable, t=there, o=out: e(*t, out=o).wait(),
+                "llvm": lambda h=host, a=passed, o=on_host: h(*a, out=o),
+            }
+        )
+        error = relative_error(out.numpy(), case.reference(inputs))
+        if error > WRONG:
+            raise click.ClickException(f"{case.name}: the result is off by {error:.1e}")
+        best = times["tilec"]
+        yield Compared(case.name, best, times["llvm"], times["llvm"] / best, error)
 
 
 def measured(target: str, rows: Sequence[Row]) -> Iterator[Measured]:

@@ -138,6 +138,8 @@ def _binaries() -> Any:
 
 def _check(module: Module, device: Device) -> None:
     """See that the device has the types of a module."""
+    from tilec.kernel.walk import expressions
+
     for buffer in module.buffers().values():
         size = (buffer.high - buffer.low) * buffer.type.dtype.bytes
         if size > device.largest_bytes:
@@ -147,7 +149,9 @@ def _check(module: Module, device: Device) -> None:
                 help="divide it, or use the target llvm",
             )
     types = {buffer.type.dtype for buffer in module.buffers().values()}
-    types |= {b.type.dtype for kernel in module.kernels for b in kernel.locals}
+    for kernel in module.kernels:
+        types |= {buffer.type.dtype for buffer in kernel.locals}
+        types |= {expr.type.dtype for expr in expressions(kernel.body)}
     if F64 in types and not device.has_f64:
         raise TargetError(
             f"{module.name} computes in {BY_NAME['f64']}, which {device.name} does not have",

@@ -71,8 +71,10 @@ def library() -> ModuleType:
     """Pyopencl.
 
     Raises:
-        TargetError: it is not installed, or there is no OpenCL on this machine.
+        TargetError: it is not installed, there is no OpenCL on this machine, or the process was
+            forked from one that uses it.
     """
+    check_process()
     # Its own cache of compiled programs would grow beside tilec's.
     os.environ.setdefault("PYOPENCL_NO_CACHE", "1")
     try:
@@ -80,6 +82,26 @@ def library() -> ModuleType:
     except (ImportError, OSError) as error:
         raise TargetError(f"OpenCL needs pyopencl: {error}", help=INSTALL) from error
     return pyopencl
+
+
+def check_process() -> None:
+    """See that no parent of this process has used OpenCL before it was forked.
+
+    The threads of a driver are not there in a child, which would wait for them forever.
+
+    Raises:
+        TargetError: one has.
+    """
+    if os.getpid() != _first_process():
+        raise TargetError(
+            "OpenCL was in use before this process was forked, and its drivers do not survive that",
+            help="begin processes by 'spawn' or 'forkserver', or use the target llvm in them",
+        )
+
+
+@cache
+def _first_process() -> int:
+    return os.getpid()
 
 
 @cache

@@ -104,11 +104,15 @@ _TO_ODD: Final = """float $F(double d) {
   if ((double)f == d || d != d || (x & 1u)) return f;
   return $AF(fabs((double)f) > fabs(d) ? x - 1u : x + 1u);
 }"""
-# Of a value from 2^32 on, the low 12 bits only matter as zero or not.
-_STICKY: Final = """double $F($T v) {
-  $T low = v & ($T)0xfff;
-  bool small = $SMALL;
-  return (double)(small || low == 0 ? v : (v & ~($T)0xfff) | ($T)0x800);
+# An integer to odd, without f64: of 17 to 24 bits that are kept the last one says whether any of
+# those below is set. f16 and bf16 keep 12 bits at most.
+_STICKY: Final = """float $F($T v) {
+  $U m = $NEGATIVE ? ($U)(0 - ($U)v) : ($U)v, low;
+  int n = 0;
+  while ((m >> n) > 16777215u) n += 8;
+  low = m & ((($U)1 << n) - 1);
+  m = low ? (m - low) | (($U)1 << n) : m;
+  return $NEGATIVE ? -(float)m : (float)m;
 }"""
 
 
@@ -149,7 +153,7 @@ class Helpers:
         return "tilec_f64_to_odd"
 
     def sticky(self, dtype: DType) -> str:
-        """Name of the function from an integer of 64 bits to an f64 that rounds as it does."""
+        """Name of the function from an integer to an f32 that rounds as it does."""
         name = f"tilec_{dtype}_to_sticky"
         self._define(name, _STICKY, dtype)
         return name
@@ -196,7 +200,6 @@ class Helpers:
         is_signed = dtype.is_signed and not dtype.is_float
         to_float, to_bits = _BITS[dialect.name]
         limit = dialect.literal(2.0**63, dtype) if dtype.is_float else ""
-        below = f"v >= -({spelled['i64']})4294967296 && v < ({spelled['i64']})4294967296"
         return {
             "F": name,
             "T": dialect.scalar(dtype),
@@ -215,5 +218,5 @@ class Helpers:
             "UMAX": dialect.literal((1 << 64) - 1, U64),
             "AF": to_float,
             "AU": to_bits,
-            "SMALL": below if dtype == I64 else f"v < ({spelled['u64']})4294967296",
+            "NEGATIVE": "v < 0" if is_signed else "false",
         }

@@ -18,7 +18,7 @@ from tilec.options import read_environment
 from tilec.runtime.arrays import Array
 from tilec.runtime.pool import Spare
 from tilec.runtime.spec import Spec
-from tilec_opencl.devices import Device, library, status
+from tilec_opencl.devices import Device, check_process, library, status
 
 
 class Lease:
@@ -79,6 +79,7 @@ class OpenedDevice:
         Raises:
             OutOfMemoryError: there is no room for it.
         """
+        check_process()
         size = max(1, size)
         with self._counting:
             used = self._count()
@@ -140,6 +141,7 @@ class OpenedDevice:
         """See ``DeviceMemory``. The driver copies at once, without waiting for the queue."""
         flags = self._cl.mem_flags.READ_ONLY | self._cl.mem_flags.COPY_HOST_PTR
         data = _bytes(array) if array.nbytes else np.zeros(1, np.uint8)
+        check_process()
         try:
             return self._cl.Buffer(self.context, flags, hostbuf=data)
         except self._cl.Error as error:
@@ -156,6 +158,7 @@ class OpenedDevice:
     def _copy(self, target: Any, source: Any, size: int) -> None:
         if not size:
             return
+        check_process()
         try:
             self._cl.enqueue_copy(self.queue, target, source, is_blocking=True)
         except self._cl.Error as error:
@@ -163,6 +166,7 @@ class OpenedDevice:
 
     def wait(self) -> None:
         """See ``DeviceMemory``."""
+        check_process()
         try:
             self.queue.finish()
         except self._cl.Error as error:

@@ -290,10 +290,9 @@ class Operations:
         single = VType(F32, lanes)
         if dtype == F32 or (not dtype.is_float and (dtype == BOOL or dtype.bits <= 16)):
             return self.cast(value, F32)
-        if not dtype.is_float and dtype.bits == 64:
-            name = self.helpers.sticky(dtype)
-            value = self.call(name, [value], VType(F64, lanes))
-        return self.call(self.helpers.odd(), [self.cast(value, F64)], single)
+        if dtype.is_integer:
+            return self.call(self.helpers.sticky(dtype), [value], single)
+        return self.call(self.helpers.odd(), [value], single)
 
     def constant(self, value: float, kind: VType) -> Value:
         """A constant in every lane."""

@@ -41,6 +41,7 @@ class OpenClRunner:
         self, inputs: Sequence[int], outputs: Sequence[int], num_threads: int | None = None
     ) -> None:
         """Run the module once; see ``tilec.runtime.backend.Runner``."""
+        devices.check_process()
         given = [
             self._given(_host(address, low * size, high * size))
             for address, (_, low, high, size) in zip(inputs, self._inputs, strict=True)
@@ -59,6 +60,7 @@ class OpenClRunner:
 
     def begin(self, inputs: Sequence[object], outputs: Sequence[object]) -> None:
         """Begin to run the module once; see ``tilec.runtime.backend.DeviceRunner``."""
+        devices.check_process()
         held: dict[str, Any] = dict(self._constants)
         for each, (name, *_) in zip(inputs, self._inputs, strict=True):
             held[name] = buffer_of(each)

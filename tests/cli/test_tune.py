@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Tilec
+from tests.llvm.conftest import targets
+from tilec.schedule.grouped import parse_grouped
 
 PROGRAM = (
     "-e",
@@ -34,6 +36,18 @@ def test_tune_and_look_after_it(tilec: Tilec) -> None:
     assert "added 1 of 1 findings" in tilec("tunings", "import", "found.json").out
     assert "added 0 of 1 findings" in tilec("tunings", "import", "found.json").out
     assert tilec("tunings", "export").out == text
+
+
+@pytest.mark.skipif(len(targets()) == 1, reason="there is no OpenCL device")
+def test_groups_are_tuned_on_a_device(tilec: Tilec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one for a GPU, and others by the clock, on whatever is here."""
+    monkeypatch.setenv("TILEC_GPU", "mali")
+    result = tilec("tune", *PROGRAM, "--target", "opencl", "--budget", "1s", "--json")
+    assert result.status == 0, result.err
+    (kernel,) = json.loads(result.out)["kernels"]
+    assert str(parse_grouped(kernel["best"])) == kernel["best"]
+    assert kernel["seconds"] <= kernel["first_seconds"]
+    assert kernel["best"] in tilec("tunings", "list").out
 
 
 def test_wrong_usage(tilec: Tilec, monkeypatch: pytest.MonkeyPatch) -> None:

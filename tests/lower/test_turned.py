@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -32,6 +33,19 @@ def test_two_axes(size: tuple[int, int]) -> None:
     given = np.random.default_rng(1).random(size, np.float32)
     (found,) = run_module(lowered(TURNED, A=size), {"A": given.reshape(-1)})
     np.testing.assert_array_equal(found.reshape(size[::-1]), given.T)
+
+
+def test_limits_of_groups_that_are_no_powers_of_two() -> None:
+    """Three rows of 32 at once would leave two of a square to nobody."""
+    core = small(100)
+    assert core.gpu is not None
+    core = replace(core, gpu=replace(core.gpu, group_local_bytes=1 << 15))
+    module = lower_program(program(TURNED, A=(33, 34)), core=core)
+    verify(module)
+    assert "local .tile0: f32[1056]" in print_module(module)
+    given = np.random.default_rng(1).random((33, 34), np.float32)
+    (found,) = run_module(module, {"A": given.reshape(-1)})
+    np.testing.assert_array_equal(found.reshape(34, 33), given.T)
 
 
 @pytest.mark.parametrize("axes", list(permutations(range(3))))

@@ -16,7 +16,9 @@ import pytest
 import tilec
 from tests.llvm.conftest import targets
 from tilec.cli.main import run
+from tilec.dtypes import ALL, F64
 from tilec.errors import TargetError
+from tilec.options import Options
 from tilec_opencl import devices
 from tilec_opencl.device import Machine
 from tilec_opencl.devices import Device, choose
@@ -207,11 +209,39 @@ def test_the_environment_names_a_device(monkeypatch: pytest.MonkeyPatch) -> None
         function(np.zeros(5, np.float32))
 
 
-def test_f64_on_a_device_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "body"), [("f64", "A + 1"), ("f32", "as_float(sin(as_float(A, 64)), 32)")]
+)
+def test_f64_on_a_device_without_it_is_an_error(
+    dtype: str, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "devices", lambda: (SLOW,))
-    function = tilec.function("function (A[N]: f64) -> (B) { B = A + 1; }")
+    function = tilec.function(f"function (A[N]: {dtype}) -> (B) {{ B = {body}; }}")
     with pytest.raises(TargetError, match="f64, which Old Thing does not have"):
-        function.compile(tilec.Spec((4,), "f64"), target="opencl:old")
+        function.compile(tilec.Spec((4,), dtype), target="opencl:old")
+
+
+NAMES = [dtype.name for dtype in ALL if dtype != F64]
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_nothing_else_needs_f64(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions have no f64 on the way, which devices without it could not compile."""
+    monkeypatch.setattr(devices, "devices", lambda: (BROKEN,))  # nothing is compiled
+    casts = [_cast(name) for name in NAMES if name != "bool"]
+    lines = [f"B{at} = {cast};" for at, cast in enumerate(casts)]
+    outputs = ", ".join(f"B{at}" for at in range(len(lines)))
+    text = f"function (A[N]: {source}) -> ({outputs}) {{ {' '.join(lines)} }}"
+    options = Options(target="opencl", gpu="mali")
+    executable = tilec.function(text).compile(tilec.Spec((4,), source), options=options)
+    for stage in ("opencl", "cuda"):
+        assert "double" not in executable.source(stage)
+
+
+def _cast(name: str) -> str:
+    letters = name.rstrip("0123456789")
+    words = {"bf": "as_bfloat", "f": "as_float", "i": "as_int", "u": "as_uint"}
+    return f"{words[letters]}(A, {name.removeprefix(letters)})"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -200,3 +201,30 @@ def test_the_environment_sets_the_limit_and_processes_end_well() -> None:
         env=environment, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("40000 20000\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_told_and_does_not_wait_forever() -> None:
+    """The driver's threads are not there in it; the target llvm goes on."""
+    given = np.ones(8, np.float32)
+    there = DOUBLE(tilec.array(given, "opencl"))
+    fresh = tilec.function("function (A[N]) -> (B) { B = A * 5; }")
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # what waits forever ends here
+        told = 0
+        for call in (
+            there.numpy,
+            lambda: DOUBLE(there),
+            lambda: DOUBLE(given, target="opencl"),
+            lambda: fresh(given, target="opencl"),
+        ):
+            try:
+                call()
+            except TargetError as error:
+                told += "forked" in str(error)
+        is_right = told == 4 and (fresh(given, target="llvm") == 5).all()
+        os._exit(0 if is_right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (there.numpy() == 2).all()

@@ -84,6 +84,29 @@ def convolutions(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def moves(draw: st.DrawFn) -> Case:
+    """Axes in another order, on the way from what is read to what is added; or rows by number."""
+    dtype = draw(_DTYPES)
+    value = Fact(dtype, -2, 2, 2) if dtype.is_float else Fact(dtype, -9, 9)
+    names = "ijk"[: draw(st.integers(2, 3))]
+    extents = {name: draw(st.sampled_from([1, 2, 3, 7, 15, 16, 17, 31, 32, 33])) for name in names}
+    to = draw(st.permutations(names))
+    sizes = {name: name.upper() for name in names}
+    of = Tensor("X", tuple(extents[i] for i in names), tuple(sizes[i] for i in names), value)
+    random = np.random.default_rng(draw(st.integers(0, 2**16)))
+    arrays = {"X": fill(of, random)}
+    head = f"X[{', '.join(of.sizes)}]: {dtype}"
+    if draw(st.booleans()):
+        count = draw(st.sampled_from([1, 5, 31, 32, 33]))
+        arrays["N"] = random.integers(0, extents["i"], count).astype(np.int32)
+        text = f"function ({head}, N[P]: i32) -> (T) {{\n  T = gather(X, N);\n}}"
+        return Case(text, arrays, {"T": value})
+    left = f"T[{', '.join(to)} : {', '.join(sizes[i] for i in to)}]"
+    text = f"function ({head}) -> (T) {{\n  {left} = =(X[{', '.join(names)}]);\n}}"
+    return Case(text, arrays, {"T": value})
+
+
+@st.composite
 def reductions(draw: st.DrawFn) -> Case:
     """Many values into few elements, which may be split among tasks."""
     rank = draw(st.integers(1, 3))

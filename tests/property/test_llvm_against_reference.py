@@ -13,6 +13,8 @@ from tests.property.tolerance import assert_close
 
 LAYOUTS = st.sampled_from(["contiguous"] * 4 + ["columns first", "backwards", "every other"])
 
+CHECKED = tilec.Options(debug=True)
+
 
 def laid_out(array: Array, layout: str) -> Array:
     """The same elements with other strides."""
@@ -32,7 +34,9 @@ def laid_out(array: Array, layout: str) -> Array:
             return array
 
 
-def check_target(case: Case, target: str, layout: str = "contiguous") -> None:
+def check_target(
+    case: Case, target: str, layout: str = "contiguous", options: tilec.Options = CHECKED
+) -> None:
     """Compile a case for a target and hold every result against the reference.
 
     All invariants are verified on the way, bounds and races among them.
@@ -40,8 +44,7 @@ def check_target(case: Case, target: str, layout: str = "contiguous") -> None:
     function = tilec.function(case.text)
     arrays = [laid_out(array, layout) for array in case.arrays.values()]
     kept = [array.copy() for array in arrays]
-    checked = tilec.Options(debug=True)
-    results = function.compile(*arrays, target=target, options=checked)(*arrays)
+    results = function.compile(*arrays, target=target, options=options)(*arrays)
     expected = function.compile(*arrays, target="reference")(*arrays)
     if len(case.facts) == 1:
         results, expected = (results,), (expected,)

@@ -88,7 +88,8 @@ class TurnWriter:
     @property
     def rows(self) -> int:
         """Rows that the items take at once."""
-        return min(ROWS, self.side, self.gpu.group_items // self.side)
+        most = min(ROWS, self.side, self.gpu.group_items // self.side)
+        return 1 << (most.bit_length() - 1)  # of which each row is some item's
 
     @property
     def pitch(self) -> int:
