@@ -25,7 +25,7 @@ def test_a_network_in_tilec_is_right(tilec: Tilec) -> None:
         (("onnx",), "name a file, or one of alexnet"),
         (("onnx", "lenet"), "'lenet' is no file and no network"),
         (("ops", "resnet50"), "no operation 'resnet50'"),
-        (("onnx", "resnet50", "--train"), "only inference can be measured"),
+        (("onnx", "lstm", "--train", "--dtype", "f16"), "--train is for f32 and f64"),
     ],
 )
 def test_wrong_usage(tilec: Tilec, arguments: tuple[str, ...], message: str) -> None:

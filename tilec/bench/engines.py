@@ -13,14 +13,17 @@ import numpy as np
 
 import tilec
 import tilec.onnx
-from tilec.bench import torch_engine
+from tilec.bench import torch_engine, training
 from tilec.bench.subject import Array, Subject
+from tilec.errors import ArgumentError
 from tilec.options import read_environment
 from tilec.records import dataclass
 
 Run: TypeAlias = "Callable[[], Sequence[Array]]"
 
 TILEC: Final = "tilec"
+ONNXRUNTIME: Final = "onnxruntime"
+TORCH: Final = "torch"
 INSTALL: Final = "pip install 'tilec[bench]'"
 
 
@@ -32,19 +35,30 @@ class Engine:
         name: As the command line and reports call it.
         module: What it takes to be there.
         prepare: Compiles a model for so many threads.
+        train: Compiles a step of its training; None if it does not train.
     """
 
     name: str
     module: str
     prepare: Callable[[Subject, int], Run]
+    train: Callable[[Subject, int], Run] | None = None
 
-    def missing(self) -> str | None:
+    def missing(self, training: bool = False) -> str | None:
         """Why it cannot be used, and what to do; None if it can."""
+        if training and self.train is None:
+            return f"{self.name} is left out: it does not train ONNX models"
         try:
             importlib.import_module(self.module)
         except ImportError:
             return f"{self.name} is not installed: {INSTALL}"
         return None
+
+    def prepared(self, subject: Subject, threads: int) -> Run:
+        """What runs the model, or trains it."""
+        work = self.train if subject.training else self.prepare
+        if work is None:
+            raise ArgumentError(str(self.missing(training=True)))
+        return work(subject, threads)
 
     def version(self) -> str:
         """The version that is installed."""
@@ -60,6 +74,8 @@ def tilec_run(subject: Subject, threads: int) -> Run:
 
 def reference_run(subject: Subject) -> Run:
     """What the definition says, without any compiler."""
+    if subject.training:
+        return training.reference_step(subject)
     options = dataclasses.replace(read_environment().options, target="reference")
     return _compiled(subject, options, 1)
 
@@ -108,10 +124,10 @@ def _openvino(subject: Subject, threads: int) -> Run:
 
 
 ENGINES: Final = (
-    Engine(TILEC, "tilec", tilec_run),
-    Engine("onnxruntime", "onnxruntime", _onnxruntime),
+    Engine(TILEC, "tilec", tilec_run, training.tilec_step),
+    Engine(ONNXRUNTIME, "onnxruntime", _onnxruntime),
     Engine("openvino", "openvino", _openvino),
-    Engine("torch", "torch", torch_engine.prepare),
+    Engine(TORCH, "torch", torch_engine.prepare, torch_engine.prepare_training),
 )
 NAMES: Final = tuple(each.name for each in ENGINES)
 

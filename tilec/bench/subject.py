@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -34,6 +35,7 @@ class Subject:
         dtype: The dtype of the first output, as NumPy calls it.
         flop: Operations of convolutions, products and recurrent layers, or None if their sizes do
             not follow from the file.
+        training: Whether a step of training is measured, or what the model computes.
     """
 
     name: str
@@ -42,6 +44,12 @@ class Subject:
     batch: int
     dtype: str
     flop: int | None
+    training: bool = False
+
+    def in_training(self) -> Subject:
+        """A step of its training: backward, each product becomes two of its size."""
+        flop = None if self.flop is None else 3 * self.flop
+        return dataclasses.replace(self, flop=flop, training=True)
 
     def serialized(self) -> bytes:
         """The bytes of the file.

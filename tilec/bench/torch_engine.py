@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from tilec.bench.subject import Array, Subject
+from tilec.bench.training import RATE, first_output, right_classes, right_values
 from tilec.errors import ArgumentError
 from tilec.onnx.library import library
+from tilec.onnx.training import in_training, trained
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -33,13 +35,8 @@ def prepare(subject: Subject, threads: int) -> Callable[[], Sequence[Array]]:
     Raises:
         ArgumentError: it has nodes that are not translated.
     """
-    torch: Any = importlib.import_module("torch")
-    torch.set_num_threads(threads)
-    graph = subject.model.graph
-    missing = sorted({node.op_type for node in graph.node} - set(_LAYERS))
-    if missing:
-        raise ArgumentError(f"not translated to PyTorch: {', '.join(missing)}")
-    network = _module(torch, graph)
+    torch = _torch(threads)
+    network = _module(torch, subject.model.graph, lambda array: torch.from_numpy(array.copy()))
     inputs = [torch.from_numpy(each) for each in subject.inputs.values()]
     with torch.inference_mode(), warnings.catch_warnings():
         # Its successor, torch.compile, needs a C++ compiler on the machine.
@@ -54,22 +51,89 @@ def prepare(subject: Subject, threads: int) -> Callable[[], Sequence[Array]]:
     return run
 
 
-def _module(torch: Any, graph: GraphProto) -> Any:
+def prepare_training(
+    subject: Subject, threads: int, *, exact: bool = False
+) -> Callable[[], Sequence[Array]]:
+    """One step of training, by PyTorch's own differentiation.
+
+    Args:
+        subject: The model.
+        threads: How many may work.
+        exact: Whether all floats are f64, whatever the model says.
+
+    Raises:
+        ArgumentError: the model has nodes that are not translated, or several outputs.
+    """
+    torch = _torch(threads)
+    functions = torch.nn.functional
+    name = first_output(subject).name
+    model = in_training(subject.model).model
+
+    def load(array: Array) -> Any:
+        found = torch.from_numpy(array.copy())
+        if exact and found.is_floating_point():
+            found = found.double()
+        if found.ndim == 4:  # in this order oneDNN trains faster
+            return found.contiguous(memory_format=torch.channels_last)
+        return found
+
+    network = _module(torch, model.graph, load)
+    inputs = [load(each) for each in subject.inputs.values()]
+    weights = {each.name: network.known[each.name] for each in trained(model)}
+    for each in weights.values():
+        each.requires_grad_()
+    results = [torch.empty_like(each) for each in weights.values()]
+
+    def run() -> Sequence[Array]:
+        found = dict(zip(network.outputs, network(*inputs), strict=True))[name]
+        classes = right_classes(found.shape)
+        if classes is None:
+            wanted = load(right_values(found.shape, subject.dtype))
+            loss = functions.mse_loss(found, wanted)
+        else:
+            loss = functions.cross_entropy(found.flatten(1), torch.from_numpy(classes))
+        slopes = torch.autograd.grad(loss, [*weights.values()], allow_unused=True)
+        with torch.no_grad():
+            for weight, slope, new in zip(weights.values(), slopes, results, strict=True):
+                torch.sub(weight, 0 if slope is None else slope, alpha=RATE, out=new)
+        return [each.detach().numpy() for each in (loss, *results)]
+
+    return run
+
+
+def _torch(threads: int) -> Any:
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    return torch
+
+
+def _module(torch: Any, graph: GraphProto, load: Callable[[Array], Any]) -> Any:
+    """The model; ``load`` makes tensors of arrays.
+
+    Raises:
+        ArgumentError: it has nodes that are not translated.
+    """
+    missing = sorted({node.op_type for node in graph.node} - set(_LAYERS))
+    if missing:
+        raise ArgumentError(f"not translated to PyTorch: {', '.join(missing)}")
     to_array: Any = library("onnx.numpy_helper").to_array
     arrays = {each.name: to_array(each) for each in graph.initializer}
-    known = {name: torch.from_numpy(each.copy()) for name, each in arrays.items()}
+    weights = {name: load(each) for name, each in arrays.items()}
     # Bounds and sizes are numbers: a trace keeps tensors, which cannot be folded.
     plain = {name: each.tolist() for name, each in arrays.items() if each.size <= _FEW}
-    passed = [each.name for each in graph.input if each.name not in known]
+    passed = [each.name for each in graph.input if each.name not in weights]
     value_of: Any = library("onnx.helper").get_attribute_value
     nodes = [(node, {each.name: value_of(each) for each in node.attribute}) for node in graph.node]
 
     class Network(torch.nn.Module):
+        known = weights
+        outputs = tuple(each.name for each in graph.output)
+
         def forward(self, *given: Any) -> tuple[Any, ...]:
-            values = {**known, **dict(zip(passed, given, strict=True))}
+            values = {**weights, **dict(zip(passed, given, strict=True))}
             for node, attributes in nodes:
                 _execute(torch, node, attributes, values, plain)
-            return tuple(values[each.name] for each in graph.output)
+            return tuple(values[name] for name in self.outputs)
 
     return Network()
 
@@ -103,9 +167,13 @@ def _conv(torch: Any, inputs: Sequence[Any], attributes: Attributes) -> Any:
 def _norm(torch: Any, inputs: Sequence[Any], attributes: Attributes) -> Any:
     x, scale, offset, mean, variance = inputs
     epsilon = attributes.get("epsilon", 1e-5)
-    return torch.nn.functional.batch_norm(
-        x, mean, variance, scale, offset, training=False, eps=epsilon
-    )
+    normalised = torch.nn.functional.batch_norm
+    if not attributes.get("training_mode", 0):
+        return normalised(x, mean, variance, scale, offset, training=False, eps=epsilon)
+    mean, variance = mean.clone(), variance.clone()  # which it moves
+    share = 1 - attributes.get("momentum", 0.9)
+    found = normalised(x, mean, variance, scale, offset, True, share, epsilon)
+    return found, mean, variance
 
 
 def _max_pool(torch: Any, inputs: Sequence[Any], attributes: Attributes) -> Any:

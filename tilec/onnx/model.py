@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tilec import Executable, Function, Options, Spec, Tensor, compile
+from tilec import Executable, Function, Options, Spec, Stored, Tensor, compile, tensor
 from tilec.errors import ArgumentError, ShapeError, TileTypeError
-from tilec.onnx.file import Array, Files, read_model
+from tilec.onnx.file import Array, Files, known_of, read_model
 from tilec.onnx.node import Entry, NeedsValueError, Translator
+from tilec.onnx.training import Training, in_training, trained
 from tilec.onnx.types import numpy_type, tile_type
 from tilec.onnx.walk import Walk
 from tilec.records import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | PathLike[str] | bytes | ModelProto"
 Shapes: TypeAlias = "Mapping[str, Sequence[int]]"
+Known: TypeAlias = "Array | Stored"
+Operand: TypeAlias = "Tensor | Known | ArrayLike"
 Operators: TypeAlias = "Mapping[str, Function | Translator]"
 
 _KEPT: Final = 16
@@ -159,9 +162,8 @@ class Model:
 
         def network(*tensors: Tensor) -> dict[str, Tensor]:
             given = {name: Entry(np.asarray(each)) for name, each in values.items()}
-            for each, one in zip(asked, tensors, strict=True):
-                given[each.name] = Entry(one, frozenset([each.name]))
-            return {name: each.tensor() for name, each in walk.run(given).items()}
+            given |= _entries({each.name: one for each, one in zip(asked, tensors, strict=True)})
+            return _tensors(walk.run(given))
 
         names = _identifiers([each.name for each in asked])
         kind = inspect.Parameter.POSITIONAL_ONLY
@@ -169,6 +171,49 @@ class Model:
         # The names that the text gets; what inspect reads here, type checkers do not know.
         network.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
         return compile(network, *specs, target=self._target, options=self._options)
+
+    @property
+    def weights(self) -> dict[str, Known]:
+        """The arrays that training changes, by name: floats with axes that the file holds."""
+        return {each.name: known_of(each, self._files) for each in trained(self._model)}
+
+    def apply(
+        self,
+        *inputs: Operand,
+        weights: Mapping[str, Operand] | None = None,
+        training: bool = False,
+    ) -> dict[str, Tensor]:
+        """The model as a part of a graph, such as a traced function.
+
+        Args:
+            *inputs: The inputs in the order of the file.
+            weights: What takes the place of arrays of the file, by their names.
+            training: Whether batch norms take the statistics of the batch. Then the new moving
+                statistics are among the results, under the names that the old ones have.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            UserError: an argument does not fit, or a node cannot be translated.
+        """
+        if len(inputs) != len(self._inputs):
+            raise self._miscounted(len(inputs))
+        given = {each.name: tensor(one) for each, one in zip(self._inputs, inputs, strict=True)}
+        for each in self._inputs:
+            _check_type(each, given[each.name].spec)
+        known = {each.name: each for each in self._model.graph.initializer}
+        for name, one in (weights or {}).items():
+            if name not in known:
+                raise ArgumentError(f"the model holds no array {name!r}")
+            given[name] = tensor(one)
+            held = known[name]
+            _check_type(Input(name, tile_type(held.data_type), (*held.dims,)), given[name].spec)
+        used = in_training(self._model) if training else Training(self._model, {})
+        walk = Walk(used.model, self._files, self._operators, self._constants)
+        found = _tensors(walk.run(_entries(given)))
+        moved = {name: found.pop(output) for name, output in used.moved.items()}
+        return {**found, **moved}
 
     def _given(
         self, arrays: Sequence[ArrayLike], named: Mapping[str, ArrayLike]
@@ -182,14 +227,17 @@ class Model:
         found: dict[str, ArrayLike] = dict(zip(names, arrays, strict=False))
         twice = [name for name in named if name in found]
         if len(arrays) > len(names) or twice or len(found) + len(named) < len(names):
-            raise ArgumentError(
-                f"the model takes {len(names)} inputs, but {len(arrays) + len(named)} were given",
-                help=f"the inputs are {', '.join(map(str, self._inputs))}",
-            )
+            raise self._miscounted(len(arrays) + len(named))
         found.update(named)
         checked = {each.name: _checked(each, found[each.name]) for each in self._inputs}
         _check_names(self._inputs, {name: each.shape for name, each in checked.items()})
         return checked
+
+    def _miscounted(self, count: int) -> ArgumentError:
+        return ArgumentError(
+            f"the model takes {len(self._inputs)} inputs, but {count} were given",
+            help=f"the inputs are {', '.join(map(str, self._inputs))}",
+        )
 
     def _specialise(self, needed: NeedsValueError, given: Mapping[str, Array]) -> None:
         """Take inputs as known from now on."""
@@ -201,6 +249,14 @@ class Model:
                     help=needed.help,
                 )
         self._specialised |= needed.inputs
+
+
+def _entries(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
+    return {name: Entry(each, frozenset([name])) for name, each in tensors.items()}
+
+
+def _tensors(entries: Mapping[str, Entry]) -> dict[str, Tensor]:
+    return {name: each.tensor() for name, each in entries.items()}
 
 
 def _may_be_known(array: Array) -> bool:
@@ -316,11 +372,14 @@ def _checked(given: Input, value: ArrayLike) -> Array:
     array = np.asarray(value, order="C")
     if isinstance(value, int | float | list | tuple):
         array = array.astype(numpy_type(given.dtype))
-    found = Spec(array.shape, array.dtype.name).dtype.name
-    if found != given.dtype:
-        raise TileTypeError(f"the input {given} was given {found}")
-    _check_sizes(given, array.shape)
+    _check_type(given, Spec(array.shape, array.dtype.name))
     return array
+
+
+def _check_type(given: Input, found: Spec) -> None:
+    if found.dtype.name != given.dtype:
+        raise TileTypeError(f"the input {given} was given {found.dtype.name}")
+    _check_sizes(given, found.shape)
 
 
 def _identifiers(names: Sequence[str]) -> list[str]:

@@ -47,6 +47,11 @@ def plain_types() -> frozenset[int]:
     return frozenset(map(element_type, _NAMES.values()))
 
 
+def float_types() -> frozenset[int]:
+    """The element types of ONNX that are floats of Tile."""
+    return frozenset(map(element_type, ("f16", "bf16", "f32", "f64")))
+
+
 def element_type(dtype: str) -> int:
     """The element type of ONNX for a dtype of Tile."""
     name = next(onnx for onnx, tile in _NAMES.items() if tile == dtype)
