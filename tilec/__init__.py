@@ -31,6 +31,7 @@ from tilec.program.gradients import TieRule, grad, jvp, value_and_grad
 from tilec.program.link import Linked
 from tilec.program.opened import OpenExecutable
 from tilec.program.placed import array
+from tilec.program.progress import progress
 from tilec.program.ruled import with_pullback
 from tilec.program.targets import TargetInfo, devices, targets
 from tilec.program.tensor import Tensor, apply, evaluate, placeholder, tensor
@@ -102,6 +103,7 @@ __all__ = [
     "jvp",
     "load",
     "placeholder",
+    "progress",
     "targets",
     "tensor",
     "trace",

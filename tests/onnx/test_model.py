@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,16 @@ def _external(where: str) -> onnx.ModelProto:
     for key, value in (("location", where), ("offset", "4"), ("length", "8")):
         tensor.external_data.add(key=key, value=value)
     return made
+
+
+def test_folders_and_pipes_are_no_models(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="it is no regular file"):
+        tilec.onnx.load(tmp_path)
+    if hasattr(os, "mkfifo"):
+        pipe = tmp_path / "pipe.onnx"
+        os.mkfifo(pipe)
+        with pytest.raises(ArgumentError, match="it is no regular file"):
+            tilec.onnx.load(pipe)
 
 
 def test_external_data_lies_beside_the_model(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import tilec
+from tilec.cli.report import compile_bar
 from tilec.cli.specs import ShapeOption
 from tilec.options import Options
 from tilec.version import __version__
@@ -35,7 +36,8 @@ def compiled_model(
     if typed:
         raise click.UsageError(f"--shape {typed[0]}: the dtypes of a model are in its file")
     sizes = {name: option.shape for name, option in shapes.items()}
-    found = onnx.load(file, shapes=sizes, options=options)
+    with compile_bar():
+        found = onnx.load(file, shapes=sizes, options=options)
     if isinstance(found, tilec.Executable):
         return found
     known = {*sizes, *(found.shapes or {})}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import IO, cast
+from contextlib import ExitStack, contextmanager
+from typing import IO, Final, cast
 
 import click
 
+import tilec
 from tilec.errors import TilecError
 from tilec.options import read_environment
+
+_PATIENCE: Final = 1.0
+"""Seconds of compiling from which on a bar is worth it."""
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -95,6 +100,25 @@ def print_table(
         console.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), err=err, color=colour)
+
+
+@contextmanager
+def compile_bar() -> Generator[None, None, None]:
+    """A bar on standard error once compiling has taken a while, if that is a terminal."""
+    with ExitStack() as stack:
+        begin = time.monotonic()
+        show: Callable[[str, float, float], None] | None = None
+
+        def told(step: str, done: int, total: int) -> None:
+            nonlocal show
+            if show is None and time.monotonic() - begin > _PATIENCE:
+                show = stack.enter_context(progress_bar("compiling"))
+            if show is not None:
+                show(step, done, total)
+
+        if sys.stderr.isatty():
+            stack.enter_context(tilec.progress(told))
+        yield
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tilec.cli.files import (
     write_value,
 )
 from tilec.cli.program import program_options, read_source, target_option
-from tilec.cli.report import note
+from tilec.cli.report import compile_bar, note
 from tilec.records import dataclass
 from tilec.runtime.arrays import tile_dtype
 from tilec.version import __version__
@@ -95,7 +95,9 @@ def command(
         program = _of_function(function, target, threads)
     values = _values(program, given, ordered)
     targets = _destinations(program, outputs)
-    arrays = _by_name(program, program.call(values))
+    with compile_bar():
+        found = program.call(values)
+    arrays = _by_name(program, found)
     written = _write(arrays, targets)
     if as_json:
         click.echo(json.dumps(_facts(arrays, written), indent=2))

@@ -82,6 +82,7 @@ class _Search:
     owner: dict[str, int] = field(default_factory=dict[str, int])
     users: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     outputs: frozenset[str] = frozenset()
+    axes: dict[str, _Axes] = field(default_factory=dict[str, "_Axes"])
 
     def __post_init__(self) -> None:
         self.outputs = frozenset(output.value for output in self.program.outputs)
@@ -153,8 +154,15 @@ class _Search:
             elif not isinstance(unit.node, Map) and not _is_product(unit):
                 return 0
             for node in nodes_of(unit):
-                count = min(count, _common(node, inside, first))
+                count = min(count, self._axes_of(node).common(inside, first))
         return count
+
+    def _axes_of(self, node: Node) -> _Axes:
+        """The axes of a node; it is asked for again with each unit that may join a group."""
+        found = self.axes.get(node.name)
+        if found is None:
+            found = self.axes[node.name] = _axes(node)
+        return found
 
     def _cut(self, chosen: Sequence[int]) -> BlockGroup | None:
         """The group of some units with the axis that is cut; None where it saves nothing."""
@@ -250,19 +258,35 @@ def _leading(node: Node) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _common(node: Node, inside: set[str], shape: tuple[int, ...]) -> int:
-    """Leading axes in which a node has some extents, and the coordinates of all that it reads."""
-    names, own = _leading(node), concrete(node.type.shape)
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """What decides which leading axes a node has in common with others.
+
+    Attributes:
+        leading: Indices that the first axes of its value are, with their extents.
+        reads: Values that it reads, and at which coordinates.
+    """
+
+    leading: tuple[tuple[str, int], ...]
+    reads: tuple[tuple[str, tuple[Affine, ...]], ...]
+
+    def common(self, inside: set[str], shape: tuple[int, ...]) -> int:
+        """Leading axes of some extents, which are the coordinates of all that is read inside."""
+        wanted = [access for name, access in self.reads if name in inside]
+        count = 0
+        for (name, extent), size in zip(self.leading, shape, strict=False):
+            same = (Affine.index(name), *((Affine(),) if size == 1 else ()))
+            reached = all(len(access) > count and access[count] in same for access in wanted)
+            if extent != size or not reached:
+                break
+            count += 1
+        return count
+
+
+def _axes(node: Node) -> _Axes:
     if not isinstance(node, Contraction | Map) or (
         isinstance(node, Contraction) and (node.default is not None or node.constraints)
     ):
-        return 0
-    wanted = [read.access for read in reads(node.body) if read.tensor in inside]
-    count = 0
-    for name, extent, size in zip(names, own, shape, strict=False):
-        same = (Affine.index(name), *((Affine(),) if size == 1 else ()))
-        reached = all(len(access) > count and access[count] in same for access in wanted)
-        if extent != size or not reached:
-            break
-        count += 1
-    return count
+        return _Axes((), ())
+    extents = zip(_leading(node), concrete(node.type.shape), strict=False)
+    return _Axes(tuple(extents), tuple((read.tensor, read.access) for read in reads(node.body)))

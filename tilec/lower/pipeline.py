@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -104,6 +104,7 @@ def lower_program(
     decide: Decide = lambda decision: None,
     transforms: Mapping[str, Transform] | None = None,
     rewritten: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Module:
     """Lower a bound program to kernels over shared buffers.
 
@@ -119,6 +120,7 @@ def lower_program(
         decide: Told what was scheduled, how and why.
         transforms: Convolutions by transforms of tiles, by name, and their schedules.
         rewritten: By the last kernel of several that were one, the method that made them so.
+        progress: Told how many kernels are done, and of how many.
 
     Returns:
         The module; its inputs and outputs are in the program's order.
@@ -155,7 +157,9 @@ def lower_program(
             work.places[name] = target_of(work, node)
     sharing = Sharing(work, decisions)
     copies = parts(work)
-    for unit in _units(work, strides or {}, inside | copies.keys()):
+    units = _units(work, strides or {}, inside | copies.keys())
+    for done, unit in enumerate(units):
+        progress(done, len(units))
         if isinstance(unit, BlockGroup):
             if sharing.lower(unit, partial(_lower_blocks, work, unit)):
                 continue
@@ -170,6 +174,7 @@ def lower_program(
                 sharing.lower(each, partial(_lower_rows, work, each))
             elif not isinstance(each.node, Constant) and each.node.name not in inside:
                 sharing.lower(each, partial(_lower_group, work, each))
+    progress(len(units), len(units))
     _copy_outputs(work, outputs)
     check_names(work.schedule, [call.name for call in work.calls])
     check_methods(work.schedule, work.rewritten)

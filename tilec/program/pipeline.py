@@ -29,6 +29,7 @@ from tilec.program.convolutions import Methods, choose_methods
 from tilec.program.findings import Said
 from tilec.program.frontend import Frontend
 from tilec.program.products import Products, choose_products
+from tilec.program.progress import report
 from tilec.program.recipe import Recipe
 from tilec.records import dataclass
 from tilec.rewrite.constants import Split, add_once, portions, split_constants
@@ -225,6 +226,7 @@ def lower_kernels(
         decide=decisions.append,
         transforms=None if methods is None else methods.transforms,
         rewritten=None if methods is None else methods.rewritten,
+        progress=partial(report, "kernels"),
     )
     module = hook.step("module", program.name, work, print_module, verify_module)
     return Part(program, module, tuple(decisions), methods)
@@ -371,9 +373,13 @@ def _packed_ahead(split: Split, recipe: Recipe, methods: Methods) -> Prepared | 
 
 def generate(built: Built, recipe: Recipe, backend: Backend, hook: Hook) -> Compiled:
     """The code of a backend."""
-    main = code_of(built.main, built.constants, recipe.options, backend, hook)
-    once = [code_of(each, (), recipe.options, backend, hook) for each in built.once]
-    return Compiled(main, tuple(once), built.said)
+    given = [(built.main, built.constants), *((part, ()) for part in built.once)]
+    codes: list[Code] = []
+    for part, constants in given:
+        report("machine code", len(codes), len(given))
+        codes.append(code_of(part, constants, recipe.options, backend, hook))
+    report("machine code", len(codes), len(given))
+    return Compiled(codes[0], tuple(codes[1:]), built.said)
 
 
 def code_of(

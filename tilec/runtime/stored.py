@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import stat
 import sys
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import reduce
 from math import prod
+from operator import or_
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -64,12 +67,16 @@ class StoredFile:
             ArgumentError: it cannot be read.
         """
         self._path = Path(path)
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        # A pipe without a writer would otherwise be waited for.
+        wanted = ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK")
+        flags = reduce(or_, (getattr(os, each, 0) for each in wanted), os.O_RDONLY)
         try:
             self._descriptor = os.open(self._path, flags)
         except OSError as error:
             raise ArgumentError(f"cannot read {self._path}: {error.strerror}") from error
         weakref.finalize(self, os.close, self._descriptor)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise ArgumentError(f"cannot read {self._path}: it is no regular file")
         self._lock = threading.Lock()
         self._stamp = self._state()
 
