@@ -16,7 +16,7 @@ FRESH = tilec.Options(debug=True)
 
 def test_kernels_and_code_are_told() -> None:
     seen: list[tuple[str, int, int]] = []
-    with tilec.progress(lambda *step: seen.append(step)):
+    with tilec.progress(lambda step, done, total: seen.append((step, done, total))):
         tilec.function(TEXT).compile(tilec.Spec((5,)), options=FRESH)
     tilec.function(TEXT).compile(tilec.Spec((6,)), options=FRESH)
     kernels = [(done, total) for step, done, total in seen if step == "kernels"]

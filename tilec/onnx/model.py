@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tilec import Executable, Function, Options, Spec, Stored, Tensor, compile, tensor
+import tilec
+from tilec import Executable, Function, Options, Spec, Stored, Tensor, compile
 from tilec.errors import ArgumentError, ShapeError, TileTypeError
 from tilec.onnx.file import Array, Files, known_of, read_model
 from tilec.onnx.node import Entry, NeedsValueError, Translator
@@ -199,14 +200,16 @@ class Model:
         """
         if len(inputs) != len(self._inputs):
             raise self._miscounted(len(inputs))
-        given = {each.name: tensor(one) for each, one in zip(self._inputs, inputs, strict=True)}
+        given = {
+            each.name: tilec.tensor(one) for each, one in zip(self._inputs, inputs, strict=True)
+        }
         for each in self._inputs:
             _check_type(each, given[each.name].spec)
         known = {each.name: each for each in self._model.graph.initializer}
         for name, one in (weights or {}).items():
             if name not in known:
                 raise ArgumentError(f"the model holds no array {name!r}")
-            given[name] = tensor(one)
+            given[name] = tilec.tensor(one)
             held = known[name]
             _check_type(Input(name, tile_type(held.data_type), (*held.dims,)), given[name].spec)
         used = in_training(self._model) if training else Training(self._model, {})

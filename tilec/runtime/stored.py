@@ -15,9 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import reduce
 from math import prod
-from operator import or_
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -68,8 +66,8 @@ class StoredFile:
         """
         self._path = Path(path)
         # A pipe without a writer would otherwise be waited for.
-        wanted = ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK")
-        flags = reduce(or_, (getattr(os, each, 0) for each in wanted), os.O_RDONLY)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
             self._descriptor = os.open(self._path, flags)
         except OSError as error:
