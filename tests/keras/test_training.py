@@ -194,3 +194,17 @@ def test_gradients_through_what_the_host_computes_are_refused() -> None:
     np.testing.assert_allclose(slope, 2 * X[:3], rtol=1e-5)
     with pytest.raises(NotImplementedError, match=r"keras\.ops\.svd runs on the host and has no"):
         EagerStep(step, list)(X[:4])
+
+
+def test_prediction_follows_the_layers() -> None:
+    made = model()
+    both = [layers.Activation("relu"), layers.Activation("exponential")]
+    inner = keras.Sequential([keras.Input((6,)), *both])
+    outer = keras.Sequential([keras.Input((6,)), inner, made])
+    wanted = made.predict(np.exp(np.maximum(X, 0)), verbose=0)
+    np.testing.assert_allclose(outer.predict(X, verbose=0), wanted, rtol=1e-4)
+    inner.pop()
+    wanted = made.predict(np.maximum(X, 0), verbose=0)
+    np.testing.assert_allclose(outer.predict(X, verbose=0), wanted, rtol=1e-4)
+    made.pop()
+    assert made.predict(X, verbose=0).shape == (40, 8)

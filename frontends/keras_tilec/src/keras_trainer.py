@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         steps_per_execution: int
         trainable_variables: Sequence[Variable]
         variables: Sequence[Variable]
+        built: bool
         metrics_variables: Sequence[Variable]
         history: Any
         _call_has_training_arg: bool
@@ -133,3 +134,12 @@ def callback_list(callbacks: object, **options: object) -> Any:
 def global_seed_state() -> Variable:
     """The state of the generator that draws without a seed of their own use."""
     return _seeds.global_seed_generator().state
+
+
+def sequential_models(model: BaseTrainer) -> list[Any]:
+    """The models of ``keras.Sequential`` in a model: what has been built has the same layers for
+    ever, but for these.
+    """
+    kind = import_module("keras.src.models.sequential").Sequential
+    layers: Any = model
+    return [each for each in layers._flatten_layers() if isinstance(each, kind)]

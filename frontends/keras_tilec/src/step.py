@@ -8,6 +8,7 @@ are put into the variables after each call. A program is made for each signature
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -45,12 +46,17 @@ class Program:
         self._variables = variables
         self._structure = structure
         self._bound = bound
+        self._changes = -1
         self.assigned = assigned
 
     @property
     def is_current(self) -> bool:
         """False when a value that the program holds has been exchanged."""
-        return all(variable.held is value for variable, value in self._bound)
+        if self._changes != Variable.changes:
+            if any(variable.held is not value for variable, value in self._bound):
+                return False
+            self._changes = Variable.changes
+        return True
 
     def __call__(self, arrays: Sequence[Array]) -> Any:
         """Run it for the arrays of a batch."""
@@ -81,7 +87,8 @@ class CompiledStep:
 
     Args:
         step: Takes a batch, reads and assigns variables, returns tensors.
-        variables: The variables that the step may read or assign.
+        variables: The variables that the step may read or assign, each once; another list says that
+            the step may do something else now.
         bind: Variables that the step only reads are constants of the program, which is made
             again when one of them has changed.
     """
@@ -98,9 +105,9 @@ class CompiledStep:
 
     def begin(self) -> None:
         """Look for the variables again: layers may have been built, or frozen."""
-        found = list({id(each): each for each in self._find_variables()}.values())
-        trainable = [each.trainable for each in found]
-        if [*map(id, found)] != [*map(id, self._variables)] or trainable != self._trainable:
+        found = self._find_variables()
+        trainable = () if self._bind else [each.trainable for each in found]
+        if found is not self._variables or trainable != self._trainable:
             self._programs.clear()
         self._variables, self._trainable = found, trainable
 
@@ -218,5 +225,9 @@ def _array(leaf: object) -> Array | None:
     array = leaf.array if isinstance(leaf, Tensor) else np.asarray(leaf)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         return None
-    wanted = numpy_dtype(tile_name(promoted(array.dtype.name)))
-    return np.ascontiguousarray(array, dtype=wanted).reshape(array.shape)
+    return np.ascontiguousarray(array, dtype=_held_as(array.dtype)).reshape(array.shape)
+
+
+@cache
+def _held_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return numpy_dtype(tile_name(promoted(dtype.name)))

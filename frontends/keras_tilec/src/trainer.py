@@ -26,6 +26,7 @@ from keras_tilec.src.keras_trainer import (
     global_seed_state,
     max_epochs,
     pythonify_logs,
+    sequential_models,
     train_validation_split,
     unpack,
 )
@@ -327,9 +328,41 @@ class Trainer(BaseTrainer):
 
 
 def _made(trainer: Trainer, step: Callable[[Any], Any], *, bind: bool = False) -> Steps:
+    state = _State(trainer, is_kept=bind)
     if trainer.run_eagerly or not trainer.jit_compile:
-        return Steps(EagerStep(step, partial(_state, trainer)), joined=bind)
-    return Steps(CompiledStep(step, partial(_state, trainer), bind=bind), joined=bind)
+        return Steps(EagerStep(step, state), joined=bind)
+    return Steps(CompiledStep(step, state, bind=bind), joined=bind)
+
+
+class _State:
+    """The variables of a model, in the same list as long as they and the layers are the same.
+
+    Args:
+        trainer: The model.
+        is_kept: For ``predict``, which is called often, they are looked up again only when layers
+            have been added or taken away; going through a large network takes half a millisecond.
+            ``compile`` makes the function of a step anew anyway.
+    """
+
+    def __init__(self, trainer: Trainer, *, is_kept: bool) -> None:
+        self._trainer = trainer
+        self._is_kept = is_kept
+        self._open: Sequence[Any] = ()
+        self._layers: Sequence[object] = ()
+        self._found: Sequence[Variable] | None = None
+
+    def __call__(self) -> Sequence[Variable]:
+        is_same = self._found is not None and self._layers == self._now()
+        if self._found is not None and is_same and self._is_kept:
+            return self._found
+        found = _state(self._trainer)
+        if self._found is None or not is_same or [*map(id, found)] != [*map(id, self._found)]:
+            self._open = sequential_models(self._trainer)
+            self._found, self._layers = found, self._now()
+        return self._found
+
+    def _now(self) -> Sequence[object]:
+        return [self._trainer.built, *(each.layers for each in self._open)]
 
 
 def _state(trainer: Trainer) -> Sequence[Variable]:
@@ -337,7 +370,7 @@ def _state(trainer: Trainer) -> Sequence[Variable]:
     optimizer = getattr(trainer, "optimizer", None)  # missing before ``compile``
     if optimizer is not None:
         own += optimizer.variables
-    return [*own, global_seed_state()]
+    return list({id(each): each for each in (*own, global_seed_state())}.values())
 
 
 def _told(trainer: Trainer, callbacks: Any, verbose: Any, given: Batches) -> Any:

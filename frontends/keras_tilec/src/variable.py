@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_tilec.src.convert import convert
 from keras_tilec.src.host import KerasVariable
@@ -12,11 +12,14 @@ from keras_tilec.src.tensor import Array, Tensor
 class Variable(KerasVariable):
     """A variable of Keras on tilec."""
 
+    changes: ClassVar[int] = 0
+    """How often variables, all together, have been given a value."""
+
     def _initialize(self, value: object) -> None:
-        self._value = convert(value, self._dtype)
+        self.exchange(convert(value, self._dtype))
 
     def _direct_assign(self, value: object) -> None:
-        self._value = convert(value, self._dtype)
+        self.exchange(convert(value, self._dtype))
 
     def _convert_to_tensor(self, value: object, dtype: object = None) -> Tensor:
         return convert(value, dtype)
@@ -44,6 +47,7 @@ class Variable(KerasVariable):
 
     def exchange(self, value: Tensor) -> None:
         """Put another tensor of the same type in place of the value."""
+        Variable.changes += 1
         self._value = value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
