@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tilec
+from tilec import ops
 
 Array = NDArray[Any]
 
@@ -153,3 +154,24 @@ def test_ties() -> None:
     np.testing.assert_array_equal(tilec.grad(f, ties="share")(a, given), [[0, 3, 3], [1, 0, 0]])
     with pytest.raises(tilec.ArgumentError, match="ties is 'first'"):
         tilec.grad(f, ties=cast("Any", "first"))
+
+
+def test_gradients_of_slices_are_written_into_one_array() -> None:
+    def loss(x: tilec.Tensor) -> tilec.Tensor:
+        y = ops.exp(x)
+        parts = y[0] * y[2], y[1] * y[3], y[3] * y[3:7, 0], y[:4, 1]
+        total = ops.sum(parts[0] + parts[1] + parts[2] + parts[3])
+        return tilec.gradients(total, [x])[0]
+
+    spec = tilec.Spec((7, 4), "f64")
+    linked = tilec.trace(loss, spec)
+    assert linked.function.source.count(" default ") == 3
+    x = np.random.default_rng(0).random((7, 4))
+    y, wanted = np.exp(x), np.zeros((7, 4))
+    wanted[0], wanted[2], wanted[1] = y[2], y[0], y[3]
+    wanted[3] = y[1] + y[3:7, 0]
+    wanted[3:7, 0] += y[3]
+    wanted[:4, 1] += 1
+    for target in ("llvm", "reference"):
+        found = linked.bound().compile(spec, target=target)(x)
+        np.testing.assert_allclose(found, wanted * y, rtol=1e-12)

@@ -7,6 +7,7 @@ from dataclasses import field, replace
 from typing import TypeAlias
 
 from tilec.dtypes import GENERIC, DType
+from tilec.grad.chains import layers
 from tilec.grad.rules import ZERO, add, choose
 from tilec.records import dataclass
 from tilec.source import Span
@@ -99,6 +100,7 @@ class Tape:
     def total(self, name: str, base: str, terms: list[Term], span: Span | None) -> Read:
         """The sum of terms as the derivative of the value ``name``, in its type."""
         kind = self.types[name]
+        terms = self._joined(base, terms, kind)
         if len(terms) == 1 and terms[0].type == kind:
             return self.place(base, terms[0])
         value: Scalar | None = None
@@ -109,6 +111,26 @@ class Tape:
                 part = self.define(f"{base}_{at + 1}", term)
             value = part if value is None else add(value, part)
         return self.converted(zero_like(self, name) if value is None else value, name, base, span)
+
+    def _joined(self, base: str, terms: list[Term], kind: TensorType) -> list[Term]:
+        """The same sum of fewer terms: those that share no element are one array."""
+        slices = [
+            term
+            for term in terms
+            if isinstance(term, Contraction) and term.type == kind and term.default is None
+        ]
+        found = layers(slices, self.types)
+        if len(found) == len(slices):
+            return terms
+        known = {id(term) for term in slices}
+        joined: list[Term] = [term for term in terms if id(term) not in known]
+        for layer in found:
+            term = layer[0]
+            for following in layer[1:]:
+                so_far = self.define(f"{base}_part", term).tensor
+                term = replace(following, default=so_far)
+            joined.append(term)
+        return joined
 
     def _same(self, term: Term) -> Read | None:
         """The value that a term only copies."""
