@@ -27,7 +27,8 @@ def main() -> None:
     """Build, predict once to compile, and predict again."""
     random.seed(1)  # where Keras takes the seeds of weights from
     images = np.stack([photo(name)[:SIZE, :SIZE] for name in ("china", "flower")])
-    model: Any = keras.applications.VGG19(
+    networks: Any = keras.applications
+    model = networks.VGG19(
         weights=None, input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
     )
     print(f"VGG-19 on {tilec.keras.BACKEND}: {model.count_params() / 1e6:.1f} million weights")

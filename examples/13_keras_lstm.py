@@ -1,7 +1,7 @@
 """An LSTM in Keras reads texts, as in Keras's example of film reviews, with tilec as its backend.
 
-The texts are made up, since no reviews come with Python: each word has a hidden mood, the word "not"
-turns that of the next one around, and a text is good if the sum is positive.
+The texts are made up, since no reviews come with Python: each word has a hidden mood, the word
+"not" turns that of the next one around, and a text is good if the sum is positive.
 """
 
 from __future__ import annotations
