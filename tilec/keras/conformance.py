@@ -26,7 +26,16 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "linalg": ("ops.linalg_test",),
     "nn": ("ops.nn_test",),
     "numpy": ("ops.numpy_test",),
-    "operations": ("ops.function_test", "ops.operation_test", "ops.ops_test", "ops.node_test"),
+    "image": ("ops.image_test",),
+    "operations": (
+        "ops.einops_test",
+        "ops.function_test",
+        "ops.node_test",
+        "ops.operation_test",
+        "ops.operation_utils_test",
+        "ops.ops_test",
+        "ops.symbolic_arguments_test",
+    ),
     "variables": ("backend.common", "backend.tests"),
     "layers": (
         "layers.activations",
@@ -41,6 +50,7 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
         "layers.reshaping",
         "layers.rnn",
     ),
+    "preprocessing": ("layers.preprocessing",),
     "losses": ("losses", "activations"),
     "metrics": ("metrics",),
     "optimizers": ("optimizers",),
@@ -49,11 +59,13 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "saving": ("saving",),
     "callbacks": ("callbacks",),
     "random": ("random", "initializers", "regularizers", "constraints"),
+    "utilities": ("distillation", "dtype_policies", "testing", "tree", "utils", "wrappers"),
+    "quantizers": ("quantizers",),
     "applications": ("applications",),
 }
 """Modules and packages of ``keras.src`` that belong together."""
 
-NIGHTLY: Final = ("applications",)
+NIGHTLY: Final = ("applications", "quantizers")
 """Groups that run only when they are named: they take long."""
 
 OUTCOMES: Final = ("passed", "failed", "skipped", "excluded", "foreign")
