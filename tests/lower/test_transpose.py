@@ -77,22 +77,47 @@ def test_long_ones_are_divided() -> None:
     assert "parallel for j.group in 0 .. 125 by 4" in print_kernel(kernel)
 
 
-@pytest.mark.parametrize("shape", [(1030, 70), (1025, 16), (1300, 2, 131), (48, 2, 50), (256, 99)])
-def test_large_results_are_stored_in_runs_or_whole_lines(
-    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((1030, 70), (1, 0)),
+        ((1025, 16), (1, 0)),
+        ((1300, 2, 131), (2, 1, 0)),
+        ((48, 2, 50), (2, 1, 0)),
+        ((65, 9, 33), (2, 1, 0)),
+        ((64, 9, 33), (2, 1, 0)),
+        ((3, 70, 40), (0, 2, 1)),
+        ((256, 99), (1, 0)),
+    ],
+)
+def test_large_results_are_stored_in_whole_lines(
+    shape: tuple[int, ...], axes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Around the squares of a group, along both loops, and with a loop beside them."""
     small = replace(host_core(), l2_bytes=1 << 12, l3_bytes=0)
     monkeypatch.setattr("tilec.target.core.host_core", lambda: small)
+    monkeypatch.setattr("tilec.lower.transpose.TALL", 5)
+    monkeypatch.setattr("tilec.lower.transpose.STRIP_BYTES", 256)
+    monkeypatch.setattr("tilec.lower.transpose.APART_BYTES", 256)
     a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    names = "ijk"[: len(shape)]
-    text = f"T[{', '.join(reversed(names))} : {', '.join(map(str, reversed(shape)))}]"
-    function = tilec.function(f"{text} = =(A[{', '.join(names)}])")
+    to = ", ".join("ijk"[axis] for axis in axes)
+    sizes = ", ".join(str(shape[axis]) for axis in axes)
+    of = ", ".join("ijk"[: len(shape)])
+    function = tilec.function(f"T[{to} : {sizes}] = =(A[{of}])")
     executable = function.compile(a)
-    in_runs = bool(shape[0] * 4 % small.line_bytes)
-    assert (".run" in executable.source("kernel")) is in_runs or not small.vector_bytes
+    waits = bool(shape[axes[-1]] * 4 % small.line_bytes) and shape[axes[-1]] >= 64
+    assert (".waiting" in executable.source("kernel")) is waits or small.vector_bytes < 64
     for threads in (1, 2):
-        np.testing.assert_array_equal(np.asarray(function(a, num_threads=threads)), a.T)
+        found = np.asarray(function(a, num_threads=threads))
+        np.testing.assert_array_equal(found, a.transpose(axes))
+
+
+def test_strips_go_on_with_the_loop_beside_them() -> None:
+    core = replace(host_core(), vector_bytes=64, l2_bytes=1 << 12, l3_bytes=0)
+    made = program("T[k, j, i : 64, 40, 64] = =(A[i, j, k])", A=(64, 40, 64))
+    (kernel,) = lower_program(made, core=core).kernels
+    assert "for j.group in 0 .. 40 by 16" in print_kernel(kernel)
+    assert "for j in j.group .. min(j.group + 16, 40)" in print_kernel(kernel)
 
 
 @pytest.mark.parametrize(("columns", "asks"), [(64, True), (1024, True), (1040, False)])

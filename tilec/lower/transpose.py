@@ -6,12 +6,14 @@ by element, each line would come to the first cache as often as it has elements:
 power of two apart meet in a few of its sets.
 
 Squares come in groups, so that lines beside each other are touched one soon after the other. Of
-large results, groups are strips as high as a square: their rows are as many long runs for the
-prefetchers, and lines are written past the caches one by one, which takes the same time wherever
-they lie. Only whole lines can be. Rows that end within a page are too short for the prefetchers:
-there each square asks for the one below, in the next strip. Where the rows of a large result begin
-within lines and are a page or more apart, a group is left in scratch memory first and stored in
-runs of a kilobyte.
+large results, groups are made of strips as high as a square: their rows are as many long runs for
+the prefetchers, and lines are written past the caches one by one, which takes the same time
+wherever they lie. Rows that end within a page are too short for the prefetchers. Where another loop
+goes on behind them, some of its iterations are part of the strip; else each square asks for the one
+below, in the next strip.
+
+Only whole lines can be written past the caches. Where the rows of a result begin within lines, each
+row of a square waits in scratch memory for the square below, and a line is taken out of both.
 
 Assumes a piece that ``transposition`` recognises. Guarantees that what is left at the edges is
 written by plain loops.
@@ -28,6 +30,7 @@ from tilec.kernel.ir import (
     Buffer,
     Expr,
     For,
+    If,
     Load,
     LoopKind,
     Prefetch,
@@ -65,16 +68,17 @@ GROUP = 4
 STRIP_BYTES = 4096
 """Of each row of a strip: hardware prefetchers follow long runs, to the end of a page."""
 
-RUN_BYTES = 1024
-"""Of a row of the result that is stored at once, out of scratch memory: fewer are too short for
-the prefetchers."""
+TALL = 256
+"""Strips of a group whose rows wait for those of the next strip: only the first and the last of
+them are stored across lines."""
 
-_HELD = 4
-"""A part of the second-level cache that scratch memory takes: what is read passes by, too."""
+APART_BYTES = 1536
+"""Rows of a result that begin within lines closer to each other are faster in groups."""
 
-PAGE_BYTES = 4096
+_LEAST_STRIPS = 4
+"""Of fewer strips most rows would be stored across lines."""
 
-_RUN = ".run"
+_WAITING = ".waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,9 @@ class Transposition:
         across: Loop along which the reads are consecutive.
         reads: These reads.
         lanes: Elements of a vector, and rows of a square.
-        groups: Squares of a group along the two loops.
-        in_runs: Whether results are stored in runs, out of scratch memory.
+        groups: Squares of a group along the two loops, iterations of the one beside them.
+        beside: Loop that goes on where rows of the reads end, if strips take some of it.
+        waits: Whether rows of a square wait for the square below, to be stored as whole lines.
         asks: Whether a square asks for that of the next strip.
     """
 
@@ -111,13 +116,9 @@ class Transposition:
     reads: tuple[Read, ...]
     lanes: int
     groups: Mapping[str, int]
-    in_runs: bool
+    beside: Axis | None
+    waits: bool
     asks: bool
-
-    @property
-    def pitch(self) -> int:
-        """Elements between rows in scratch memory: no power of two, so that they share no sets."""
-        return self.lanes * (self.groups[self.along.name] + 1)
 
 
 def turn_of(flat: FlatPiece, target: Target) -> Turn | None:
@@ -161,19 +162,30 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     lanes = core.lanes(size)
     if lanes < 2 or min(turn.along.extent, across.extent) < lanes:
         return None
-    square, high, wide = lanes * size, GROUP, GROUP
     is_large = prod(axis.extent for axis in axes) * size > core.last_cache_bytes
-    is_apart = abs(store.coefficient(across.name)) * size >= PAGE_BYTES
-    others = (axis for axis in axes if axis is not turn.along)
+    others = [axis for axis in axes if axis is not turn.along]
     is_whole = all(store.coefficient(axis.name) * size % core.line_bytes == 0 for axis in others)
-    in_runs = is_large and is_apart and not is_whole
-    if in_runs:
-        high, wide = RUN_BYTES // square, max(1, core.l2_bytes // _HELD // RUN_BYTES // lanes)
-    elif is_large and is_whole:
-        high, wide = 1, STRIP_BYTES // square
-    groups = {turn.along.name: high, across.name: wide}
-    asks = is_large and is_whole and across.extent * size <= PAGE_BYTES
-    return Transposition(turn.along, across, turn.reads, lanes, groups, in_runs, asks)
+    strips = turn.along.extent // lanes
+    is_apart = abs(store.coefficient(across.name)) * size >= APART_BYTES
+    waits = is_large and not is_whole and is_apart and strips >= _LEAST_STRIPS
+    groups, beside = {turn.along.name: GROUP, across.name: GROUP}, None
+    if is_large and (is_whole or waits):
+        groups = {turn.along.name: TALL if waits else 1, across.name: STRIP_BYTES // (lanes * size)}
+        beside = _beside(turn, others)
+        if beside is not None:
+            groups[beside.name] = max(1, STRIP_BYTES // (across.extent * size))
+    is_short = beside is None and across.extent * size <= STRIP_BYTES
+    asks = is_large and (is_whole or waits) and is_short
+    return Transposition(turn.along, across, turn.reads, lanes, groups, beside, waits, asks)
+
+
+def _beside(turn: Turn, others: Sequence[Axis]) -> Axis | None:
+    """The loop that goes on in memory where the rows that are read end, if there is one."""
+    steps = (
+        {form_of(read.access[0]).coefficient(axis.name) for read in turn.reads} for axis in others
+    )
+    found = zip(others, steps, strict=True)
+    return next((axis for axis, each in found if each == {turn.across.extent}), None)
 
 
 def turned_body(reads: Sequence[Read], held: Iterable[str], body: Scalar) -> Scalar:
@@ -217,7 +229,7 @@ class TransposeWriter:
         return [
             axis
             for axis in self.flat.piece.axes
-            if axis not in (self.problem.along, self.problem.across)
+            if axis not in (self.problem.along, self.problem.across, self.problem.beside)
         ]
 
     def _parallel(self) -> str | None:
@@ -225,11 +237,21 @@ class TransposeWriter:
         if not self.threads or plain.parallel(self.flat, plan) is None:
             return None
         long = next((axis.name for axis in self._others if axis.extent >= MIN_TASKS), None)
-        return long or max((self.problem.along, self.problem.across), key=self._tasks).name
+        return long or max(self._grouped, key=self._tasks).name
+
+    @property
+    def _grouped(self) -> list[Axis]:
+        """Loops whose iterations come in groups, the innermost first."""
+        inner = (self.problem.across, self.problem.beside, self.problem.along)
+        return [axis for axis in inner if axis is not None]
+
+    def _count(self, axis: Axis) -> int:
+        """Squares along a loop, or its iterations."""
+        return axis.extent if axis is self.problem.beside else axis.extent // self.problem.lanes
 
     def _tasks(self, axis: Axis) -> int:
         """Groups along a loop."""
-        return axis.extent // self.problem.lanes // self.problem.groups[axis.name]
+        return self._count(axis) // self.problem.groups[axis.name]
 
     def _squares(self, parallel: str | None) -> list[Stmt]:
         problem = self.problem
@@ -241,20 +263,15 @@ class TransposeWriter:
             for axis in (problem.along, problem.across)
         }
         stmts: list[Stmt] = self._square(starts)
-        axes = (problem.across, problem.along)
-        several = [axis for axis in axes if self._is_grouped(axis, parallel)]
-        for axis in axes:
-            first, stop = _ZERO, build.const(axis.extent // problem.lanes)
-            if axis in several:
-                first, stop = self._group(axis)
-            stmts = [For(f"{axis.name}.block", first, stop, tuple(stmts))]
-        if problem.in_runs:
-            stmts += self._runs()
+        several = [axis for axis in self._grouped if self._is_grouped(axis, parallel)]
+        for axis in self._grouped:
+            first, stop = self._group(axis) if axis in several else self._all(axis)
+            stmts = [For(self._loop(axis), first, stop, tuple(stmts))]
         for axis in sorted(several, key=lambda axis: axis.name == parallel):
             kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
-            count = build.const(axis.extent // problem.lanes)
+            first, stop = self._all(axis)
             step = problem.groups[axis.name]
-            stmts = [For(f"{axis.name}.group", _ZERO, count, tuple(stmts), step, kind)]
+            stmts = [For(f"{axis.name}.group", first, stop, tuple(stmts), step, kind)]
         for axis in reversed(self._others):
             kind = LoopKind.PARALLEL if axis.name == parallel else LoopKind.SERIAL
             low, high = build.const(axis.low), build.const(axis.high)
@@ -263,38 +280,24 @@ class TransposeWriter:
 
     def _is_grouped(self, axis: Axis, parallel: str | None) -> bool:
         """Whether there may be several groups along a loop."""
-        many = axis.extent // self.problem.lanes > self.problem.groups[axis.name]
-        return many or self.problem.in_runs or axis.name == parallel
+        many = self._count(axis) > self.problem.groups[axis.name]
+        return many or self.problem.waits or axis.name == parallel
+
+    def _all(self, axis: Axis) -> tuple[Expr, Expr]:
+        """The squares along a loop, or its iterations."""
+        if axis is self.problem.beside:
+            return build.const(axis.low), build.const(axis.high)
+        return _ZERO, build.const(self._count(axis))
+
+    def _loop(self, axis: Axis) -> str:
+        """The variable that counts them."""
+        return axis.name if axis is self.problem.beside else f"{axis.name}.block"
 
     def _group(self, axis: Axis) -> tuple[Expr, Expr]:
         """The squares of a group along a loop."""
-        first = build.var(f"{axis.name}.group")
-        count = build.const(axis.extent // self.problem.lanes)
+        first, (_, stop) = build.var(f"{axis.name}.group"), self._all(axis)
         size = build.const(self.problem.groups[axis.name])
-        return first, build.minimum(build.add(first, size), count)
-
-    def _runs(self) -> list[Stmt]:
-        """Store a group row by row, out of scratch memory."""
-        problem, lanes = self.problem, build.const(self.problem.lanes)
-        kind, names = VType(self.target.output.type.dtype), (".column", ".row")
-        rows = problem.groups[problem.across.name] * problem.lanes
-        run = Buffer(_RUN, kind, rows * problem.pitch, scope=Scope.CACHE, writable=True)
-        self.locals.append(run)
-        held = build.add(
-            build.mul(build.var(".row"), build.const(problem.pitch)), build.var(".column")
-        )
-        point: dict[str, Expr] = {}
-        counts: list[Expr] = []
-        for axis, name in zip((problem.along, problem.across), names, strict=True):
-            first, stop = self._group(axis)
-            begin = build.add(build.mul(first, lanes), build.const(axis.low))
-            point[axis.name] = build.add(begin, build.var(name))
-            counts.append(build.mul(build.sub(stop, first), lanes))
-        where = substitute(form_expr(form_of(self.flat.stores[0])), point)
-        value = Load(_RUN, held, VType(kind.dtype, problem.lanes))
-        store = Store(self.target.output.name, where, value)
-        inner = For(".column", _ZERO, counts[0], (store,), problem.lanes)
-        return [For(".row", _ZERO, counts[1], (inner,))]
+        return first, build.minimum(build.add(first, size), stop)
 
     def _square(self, starts: dict[str, Expr]) -> list[Stmt]:
         """One square: its rows, then column by column what is stored."""
@@ -326,28 +329,68 @@ class TransposeWriter:
             value = translate(self.flat.epilogue, self.places, {RESULT: value})
         store = form_expr(form_of(self.flat.stores[0]))
         registers = {buffer.name: buffer for buffer, _ in columns}
+        wheres: list[Expr] = []
         for c in range(lanes):
             for held, vectors in columns:
                 stmts.append(Store(held.name, _ZERO, vectors[c]))
             point = {across: build.add(starts[across], build.const(c))}
             wide = widen(substitute(value, point), along, starts[along], lanes, None, registers)
-            if problem.in_runs:
-                stmts.append(Store(_RUN, self._held(c), wide))
+            wheres.append(substitute(store, {**starts, **point}))
+            if problem.waits:
+                stmts.append(Store(_WAITING, self._waiting(c, own=True), wide))
             else:
-                where = substitute(store, {**starts, **point})
-                stmts.append(Store(self.target.output.name, where, wide))
-        return stmts
+                stmts.append(Store(self.target.output.name, wheres[c], wide))
+        return [*stmts, *(self._joined(wheres) if problem.waits else ())]
 
-    def _held(self, column: int) -> Expr:
-        """Where a column of a square is in scratch memory."""
-        along, across, lanes = self.problem.along.name, self.problem.across.name, self.problem.lanes
+    def _joined(self, wheres: Sequence[Expr]) -> list[Stmt]:
+        """Store the rows of a square in lines, of which most begin in the square above.
 
-        def own(name: str) -> Expr:
-            return build.sub(build.var(f"{name}.block"), build.var(f"{name}.group"))
+        Args:
+            wheres: Where the rows belong in the result.
+        """
+        problem, lanes = self.problem, self.problem.lanes
+        size = (
+            2
+            * lanes
+            * lanes
+            * prod(problem.groups[axis.name] for axis in self._grouped if axis is not problem.along)
+        )
+        kind = VType(self.target.output.type.dtype, lanes)
+        self.locals.append(
+            Buffer(_WAITING, VType(kind.dtype), size, scope=Scope.CACHE, writable=True)
+        )
+        name, whole, alone, after = (
+            self.target.output.name,
+            list[Stmt](),
+            list[Stmt](),
+            list[Stmt](),
+        )
+        for c, where in enumerate(wheres):
+            own, over = self._waiting(c, own=True), build.floor_mod(where, lanes)
+            line = Load(_WAITING, build.sub(own, over), kind)
+            whole.append(Store(name, build.sub(where, over), line))
+            alone.append(Store(name, where, Load(_WAITING, own, kind)))
+            after.append(Store(_WAITING, self._waiting(c, own=False), Load(_WAITING, own, kind)))
+        block, (first, stop) = build.var(self._loop(problem.along)), self._group(problem.along)
+        is_first = build.compare("cmp_eq", block, first)
+        is_last = build.compare("cmp_eq", block, build.sub(stop, build.const(1)))
+        return [
+            If(build.compare("cmp_gt", block, first), tuple(whole)),
+            If(build.either(is_first, is_last), tuple(alone)),
+            *after,
+        ]
 
-        row = build.add(build.mul(own(across), build.const(lanes)), build.const(column))
-        first = build.mul(own(along), build.const(lanes))
-        return build.add(build.mul(row, build.const(self.problem.pitch)), first)
+    def _waiting(self, row: int, *, own: bool) -> Expr:
+        """Where a row of a square waits, or the row of the square above it."""
+        problem, lanes, found = self.problem, self.problem.lanes, _ZERO
+        for axis in (problem.beside, problem.across):
+            if axis is not None:
+                at = build.sub(build.var(self._loop(axis)), build.var(f"{axis.name}.group"))
+                size = build.const(problem.groups[axis.name])
+                found = build.add(build.mul(found, size), at)
+        found = build.add(build.mul(found, build.const(lanes)), build.const(row))
+        first = build.mul(found, build.const(2 * lanes))
+        return build.add(first, build.const(lanes)) if own else first
 
     def _edges(self) -> list[Stmt]:
         """What is left of the rows, then of the columns."""
