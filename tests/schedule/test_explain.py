@@ -104,7 +104,40 @@ def test_temporaries_are_listed() -> None:
     assert dict(found.temporaries) == {"C": 128 * 128 * 4, "S": 128 * 4}
     assert "temporaries: 2, 64.5 KiB: C 64.0 KiB, S 0.5 KiB" in str(found)
     assert found.as_json()["temporaries"][0].keys() == {"name", "bytes"}
+    memory = tilec.function(text).compile(*SPECS, options=CPU).memory
+    assert (memory.temporaries, memory.temporaries_bytes) == (2, 128 * 128 * 4 + 128 * 4)
     assert "temporaries" not in str(tilec.function(MATMUL).compile(*SPECS).explain(measure=False))
+
+
+ROWS = """function (A[M, K]) -> (Y) { R[i, 0 : M, 1] = >(A[i, j]); E = exp(A - R);
+    S[i, 0 : M, 1] = +(E[i, j]); Y = E / S; }"""
+EPILOGUE = """function (A[M, K], B[K, N]) -> (R) {
+    C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C); }"""
+BLOCKS = """function (A[M, K], B[K, N], V[N, P]) -> (Y) {
+    C[i, j : M, N] = +(A[i, k] * B[k, j]); R = relu(C); Y[i, p : M, P] = +(R[i, j] * V[j, p]); }"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "fused", "saved"),
+    [
+        # Three nodes read 256 KiB each, and one writes what another one reads; 512 KiB are left.
+        (ROWS, [(512, 128)], ("R", "E", "S", "Y"), 1024 << 10),
+        (EPILOGUE, [(64, 32), (32, 16)], ("C", "R"), 2 * 64 * 16 * 4),
+        # Of the epilogue in it, and of its result.
+        (BLOCKS, [(4096, 64), (64, 256), (256, 64)], ("C", "R", "Y"), 4 * 4096 * 256 * 4),
+        (MATMUL, [(64, 32), (32, 16)], ("C",), 0),
+    ],
+)
+def test_traffic_that_fusion_saves(
+    text: str, shapes: list[tuple[int, int]], fused: tuple[str, ...], saved: int
+) -> None:
+    made = tilec.function(text).compile(*map(tilec.Spec, shapes), options=CPU)
+    found = made.explain(measure=False)
+    (kernel,) = found.kernels
+    assert (kernel.fused, kernel.saved_bytes) == (fused, saved)
+    assert ("of traffic saved" in str(kernel)) is bool(saved)
+    assert found.as_json()["kernels"][0]["saved_bytes"] == saved
+    assert (made.memory.temporaries, made.memory.temporaries_bytes) == (0, 0)
 
 
 SUM = "function (A[N, K]) -> (C) { C[i : N] = +(A[i, k]); }"

@@ -76,6 +76,11 @@ class Buffer:
     scope: Scope = Scope.GLOBAL
     writable: bool = False
 
+    @property
+    def bytes(self) -> int:
+        """Size of all its scalars."""
+        return (self.high - self.low) * self.type.dtype.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Const:

@@ -52,6 +52,8 @@ class Decision:
         ahead: Whether the vector operand is a constant that is packed ahead.
         pieces: Pieces, plans and types of the plain loops; none for a register tile.
         source: What a register tile or a stream was made of.
+        fused: Names of the values that it computes, where there are several.
+        saved_bytes: Traffic with memory that they would have as kernels of their own.
     """
 
     kernel: str
@@ -61,6 +63,8 @@ class Decision:
     ahead: bool = False
     pieces: tuple[Planned, ...] = ()
     source: tuple[FlatPiece, Target] | None = None
+    fused: tuple[str, ...] = ()
+    saved_bytes: int = 0
 
 
 Decide: TypeAlias = "Callable[[Decision], None]"

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tilec.kernel import build
-from tilec.kernel.ir import Buffer, Const, For, If, Kernel, Load, Prefetch, Stmt, Store, VType
+from tilec.kernel.ir import Const, For, If, Kernel, Load, Prefetch, Stmt, Store, VType
 from tilec.kernel.walk import expressions, statements
 from tilec.lower.walk import linear_step
 from tilec.records import dataclass
@@ -79,7 +79,7 @@ class Nontemporal:
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Change the stores of a kernel."""
-        if sum(map(_bytes, kernel.params)) <= self.cache_bytes:
+        if sum(buffer.bytes for buffer in kernel.params) <= self.cache_bytes:
             return kernel
         read = {e.buffer for e in expressions(kernel.body) if isinstance(e, Load)}
         written = {b.name for b in kernel.params if b.writable and b.name not in read}
@@ -87,7 +87,7 @@ class Nontemporal:
             return kernel
         # Rows that several passes read have been asked for in an earlier one.
         known = {s.buffer for s in statements(kernel.body) if isinstance(s, Prefetch)}
-        read = {b.name for b in kernel.params if _bytes(b) > self.held_bytes} - known - written
+        read = {b.name for b in kernel.params if b.bytes > self.held_bytes} - known - written
         return replace(kernel, body=self._block(kernel.body, Arrays(written, read), ()))
 
     def _block(
@@ -159,7 +159,3 @@ def _ahead(
 def _moves(access: Load | Store, loop: For) -> int:
     """Elements by which an access moves from one iteration to the next; 0 where that varies."""
     return (linear_step(access.index, loop.var) or 0) * loop.step
-
-
-def _bytes(buffer: Buffer) -> int:
-    return (buffer.high - buffer.low) * buffer.type.dtype.bytes

@@ -34,7 +34,7 @@ from tilec.lower.rowgroups import row_groups
 from tilec.lower.rows import RowWriter, flops_of_rows
 from tilec.lower.sharing import SHARE, Sharing
 from tilec.lower.translate import Place, contiguous
-from tilec.lower.units import BlockGroup, RowGroup, Single, Unit
+from tilec.lower.units import BlockGroup, RowGroup, Single, Unit, nodes_of, saved_bytes
 from tilec.lower.views import VIEWS, parts, viewed
 from tilec.lower.winograd import WinogradWriter
 from tilec.lower.work import (
@@ -127,7 +127,13 @@ def lower_program(
     """
     decisions: list[Decision] = []
 
+    together: dict[str, Unit] = {}
+
     def note(decision: Decision) -> None:
+        unit = together.get(decision.kernel)
+        if unit is not None:
+            names = tuple(node.name for node in nodes_of(unit))
+            decision = replace(decision, fused=names, saved_bytes=saved_bytes(unit))
         decisions.append(decision)
         decide(decision)
 
@@ -160,6 +166,7 @@ def lower_program(
     units = _units(work, strides or {}, inside | copies.keys())
     for done, unit in enumerate(units):
         progress(done, len(units))
+        together[kernel_name(program, unit)] = unit
         if isinstance(unit, BlockGroup):
             if sharing.lower(unit, partial(_lower_blocks, work, unit)):
                 continue
@@ -167,6 +174,7 @@ def lower_program(
         else:
             alone = (unit,)
         for each in alone:
+            together[kernel_name(program, each)] = each
             part = copies.get(each.result.name)
             if part is not None and viewed(work, each.result, part):
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from math import prod
 from typing import TypeAlias, TypeVar
 
 from tilec.lower.groups import Group
@@ -11,6 +12,7 @@ from tilec.records import dataclass
 from tilec.tensor.forms import Axis
 from tilec.tensor.ir import Contraction, Map, Node, operands
 from tilec.tensor.scalar import Scalar
+from tilec.tensor.size import concrete
 
 
 class Kind(Enum):
@@ -102,6 +104,18 @@ def nodes_of(unit: Unit) -> tuple[Node, ...]:
     if isinstance(unit, BlockGroup):
         return tuple(node for each in unit.units for node in nodes_of(each))
     return (unit.node,) if unit.epilogue is None else (unit.node, unit.epilogue)
+
+
+def saved_bytes(unit: Unit) -> int:
+    """Traffic with memory that the nodes of a kernel would have on their own and it has not."""
+    if isinstance(unit, BlockGroup):
+        return unit.saved_bytes + sum(map(saved_bytes, unit.units))
+    if isinstance(unit, RowGroup):
+        return unit.saved_bytes
+    if unit.epilogue is None:
+        return 0
+    kind = unit.node.type  # it would be written by one kernel and read by the other
+    return 2 * prod(concrete(kind.shape)) * kind.dtype.bytes
 
 
 def stored(unit: Single) -> tuple[Node, ...]:

@@ -43,6 +43,7 @@ class Facts:
         workspace_bytes: Intermediate results of one call.
         scratch_bytes: Packed copies of one kernel at most, those of all threads.
         constants_bytes: Constants that are part of the code.
+        temporaries: Bytes of each intermediate result that one kernel leaves for another.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Facts:
     workspace_bytes: int
     scratch_bytes: int
     constants_bytes: int
+    temporaries: tuple[int, ...] = ()
 
 
 class Code:
@@ -171,6 +173,7 @@ def facts_to_manifest(facts: Facts) -> Manifest:
         "workspace_bytes": facts.workspace_bytes,
         "scratch_bytes": facts.scratch_bytes,
         "constants_bytes": facts.constants_bytes,
+        "temporaries": list(facts.temporaries),
     }
 
 
@@ -196,4 +199,5 @@ def facts_from_manifest(item: Manifest) -> Facts:
         workspace_bytes=field(item, "workspace_bytes", int),
         scratch_bytes=field(item, "scratch_bytes", int),
         constants_bytes=field(item, "constants_bytes", int),
+        temporaries=sizes(item, "temporaries"),
     )

@@ -59,6 +59,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def temporaries(self) -> tuple[int, ...]:
+        """Bytes of each intermediate result that one kernel leaves for another."""
+        ...
+
+    @property
     def constants_bytes(self) -> int:
         """Memory of what is known beforehand."""
         ...
@@ -143,6 +148,11 @@ class NativeEngine:
         """See ``Engine``."""
         facts = self.code.main.facts
         return facts.workspace_bytes + facts.scratch_bytes
+
+    @property
+    def temporaries(self) -> tuple[int, ...]:
+        """See ``Engine``."""
+        return self.code.main.facts.temporaries
 
     @property
     def constants_bytes(self) -> int:
@@ -319,6 +329,7 @@ class ReferenceEngine:
     kernels: tuple[KernelFacts, ...] = ()
     stages: tuple[str, ...] = ("tensor",)
     workspace_bytes: int = 0
+    temporaries: tuple[int, ...] = ()
     held_bytes: int = 0
     reading_bytes: int = 0
 

@@ -48,6 +48,9 @@ class Memory:
             those that are ``Stored``.
         reading: What is read at once, at most, of those that are stored, while constants are made
             before the first call.
+        temporaries: How many intermediate results one kernel leaves for another.
+        temporaries_bytes: Their sizes; in the workspace those share memory that are not needed at
+            the same time.
     """
 
     inputs: int
@@ -56,6 +59,8 @@ class Memory:
     constants: int
     held: int = 0
     reading: int = 0
+    temporaries: int = 0
+    temporaries_bytes: int = 0
 
     @property
     def peak(self) -> int:
@@ -165,6 +170,8 @@ class Executable:
             constants=self._engine.constants_bytes,
             held=self._engine.held_bytes,
             reading=self._engine.reading_bytes,
+            temporaries=len(self._engine.temporaries),
+            temporaries_bytes=sum(self._engine.temporaries),
         )
 
     @public

@@ -97,16 +97,18 @@ def explain(
                 plan,
                 lines[0].removeprefix(SCHEDULE_LINE) if lines else "none",
                 0 if decision is None else decision.flops,
-                sum(_bytes(buffer) for buffer in kernel.params),
+                sum(buffer.bytes for buffer in kernel.params),
                 core,
                 limits,
                 nests=() if decision is None else _nests(decision),
                 lost=lost,
                 methods=_methods(part, call.name, limits.hertz),
                 measured=measured.get(call.name),
+                fused=() if decision is None else decision.fused,
+                saved_bytes=0 if decision is None else decision.saved_bytes,
             )
         )
-    held = tuple((each.buffer.name, _bytes(each.buffer)) for each in part.module.temporaries)
+    held = tuple((each.buffer.name, each.buffer.bytes) for each in part.module.temporaries)
     return Explanation(limits, tuple(reports), held)
 
 
@@ -194,10 +196,6 @@ def _with_vectors(decision: Decision, extents: Mapping[str, int]) -> Loops:
             plan = Plan(name, lanes, known[name], parallel)
         plans.append(plan)
     return Loops.of(tuple(plans))
-
-
-def _bytes(buffer: Buffer) -> int:
-    return (buffer.high - buffer.low) * buffer.type.dtype.bytes
 
 
 def _measured(module: Module, backend: Backend, recipe: Recipe) -> Mapping[str, float]:

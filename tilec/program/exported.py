@@ -206,6 +206,11 @@ class LibraryEngine:
         """See ``Engine``."""
         return self._facts.workspace_bytes + self._facts.scratch_bytes
 
+    @property
+    def temporaries(self) -> tuple[int, ...]:
+        """See ``Engine``."""
+        return self._facts.temporaries
+
     def source(self, stage: str) -> str:
         """See ``Engine``."""
         raise ArgumentError(f"a library has no {stage}", help="compile its Tile text")

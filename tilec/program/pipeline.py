@@ -418,13 +418,14 @@ def facts_of(part: Part, constants: tuple[str, ...], options: Options) -> Facts:
         workspace_bytes=module.workspace_bytes,
         scratch_bytes=max((_scratch(kernel, core) for kernel in module.kernels), default=0),
         constants_bytes=sum(len(held.data) for held in module.constants),
+        temporaries=tuple(held.buffer.bytes for held in module.temporaries),
     )
 
 
 def _scratch(kernel: Kernel, core: Core) -> int:
     """Bytes of the packed copies of a kernel, of all threads."""
     cached = [buffer for buffer in kernel.locals if buffer.scope is Scope.CACHE]
-    own = sum((buffer.high - buffer.low) * buffer.type.dtype.bytes for buffer in cached)
+    own = sum(buffer.bytes for buffer in cached)
     loops = [stmt for stmt in statements(kernel.body) if isinstance(stmt, For)]
     return own * (core.threads if any(loop.kind is LoopKind.PARALLEL for loop in loops) else 1)
 

@@ -158,6 +158,8 @@ class KernelReport:
         rejected: The best of the schedules that lost.
         methods: Ways to compute a convolution, the fastest by prediction first.
         groups: Groups of items, what they take of a device, and how many a unit holds.
+        fused: Values of the program that it computes together.
+        saved_bytes: Traffic with memory that they would have as kernels of their own.
     """
 
     kernel: str
@@ -175,6 +177,8 @@ class KernelReport:
     rejected: tuple[Rejected, ...]
     methods: tuple[MethodReport, ...] = ()
     groups: str = ""
+    fused: tuple[str, ...] = ()
+    saved_bytes: int = 0
 
     @property
     def binding(self) -> str:
@@ -194,6 +198,10 @@ class KernelReport:
             lines.append(f"  no tile     {self.reason}")
         if self.groups:
             lines.append(f"  groups      {self.groups}")
+        if self.saved_bytes:
+            more = ", ..." if len(self.fused) > SHOWN else ""
+            names = ", ".join(self.fused[:SHOWN]) + more
+            lines.append(f"  fused       {names}: {_size(self.saved_bytes)} of traffic saved")
         scratch = f", {_size(self.scratch_bytes)} scratch" if self.scratch_bytes else ""
         lines.append(
             f"  work        {self.flops / 1e6:.3f} MFLOP, "
@@ -356,6 +364,8 @@ def report(
     lost: Sequence[Rejected] = (),
     measured: float | None = None,
     methods: Sequence[MethodReport] = (),
+    fused: tuple[str, ...] = (),
+    saved_bytes: int = 0,
 ) -> KernelReport:
     """What is known of a kernel; ``nests`` are those of plain loops."""
     light, groups = speed_of_light(problem, flops, compulsory, limits), ""
@@ -429,6 +439,8 @@ def report(
         rejected=tuple(lost),
         methods=tuple(methods),
         groups=groups,
+        fused=fused,
+        saved_bytes=saved_bytes,
     )
 
 
