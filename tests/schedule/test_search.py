@@ -199,3 +199,12 @@ def test_it_goes_around_what_was_almost_the_best() -> None:
     assert found is not None
     assert found.plan == replace(FIRST, rows=8)
     assert len(bench.admitted) < 12
+
+
+def test_it_goes_on_around_others_while_there_is_budget() -> None:
+    """The way from 4 rows to 13 leads over eight schedules that are a little slower."""
+    times = {4: 1.0, **{rows: 1.01 + 0.01 * rows for rows in range(5, 13)}, 13: 0.5}
+    bench = FakeBench(lambda plan: 0.001 * times.get(plan.rows, 2.0))
+    found = Search(Line(), bench, FIRST).run()
+    assert found is not None
+    assert found.plan == replace(FIRST, rows=13)

@@ -33,11 +33,9 @@ MARGIN: Final = 0.985
 SURE: Final = 0.99
 """The outcome replaces the first schedule when it takes at most this share of its time."""
 
-_TURNS: Final = 4
-"""How many schedules other than the best are gone around when all near the best were tried."""
-
-_ALMOST: Final = 1.1
-"""They take at most so many times as long as the best."""
+_ALMOST: Final = 1.25
+"""Schedules that take at most so many times as long as the best are gone around, the best of them
+first, when all near the best were tried: a step that loses may be half of one that gains."""
 
 _FIRST_ROUNDS: Final = 3
 _MOST_ROUNDS: Final = 12
@@ -113,7 +111,6 @@ class Search:
     _seen: set[KernelSchedule] = field(default_factory=set[KernelSchedule])
     _best: KernelSchedule | None = None
     _others: dict[KernelSchedule, float] = field(default_factory=dict[KernelSchedule, float])
-    _turns: int = 0
     _share: float = 1.0
     _tried: int = 0
 
@@ -187,11 +184,10 @@ class Search:
     def _around_others(self) -> list[KernelSchedule]:
         """What lies near a schedule that was almost the best: two steps may gain what one loses."""
         found: list[KernelSchedule] = []
-        while not found and self._others and self._turns < _TURNS:
+        while not found and self._others:
             plan = min(self._others, key=lambda each: self._others[each])
             if self._others.pop(plan) > _ALMOST * self._share:
                 break
-            self._turns += 1
             found = [each for each in self.space.near(plan) if each not in self._seen]
         return found
 

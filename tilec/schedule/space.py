@@ -31,6 +31,7 @@ _STEPS = (64, 128, 256, 512)
 """Iterations of a reduction that caches like: what the model asks for, and less."""
 
 _NEAR_ROWS = 3
+_NEAR_VECTORS = 2
 _MOST_TASKS = 8
 """Tasks of a thread, at most: more only cost their beginnings."""
 
@@ -104,7 +105,8 @@ class Tiles:
         """Other register tiles: nearby ones, the largest, and those that divide the rows evenly."""
         high = self._extent(plan.row)
         at = min(range(len(_VECTORS)), key=lambda each: abs(_VECTORS[each] - plan.vectors))
-        for vectors in {plan.vectors, *_VECTORS[max(0, at - 1) : at + 2]}:
+        nearby = _VECTORS[max(0, at - _NEAR_VECTORS) : at + _NEAR_VECTORS + 1]
+        for vectors in sorted({plan.vectors, *nearby}):
             most = min(high, (self.core.registers - 1 - vectors) // vectors)
             wanted = {most, *range(plan.rows - _NEAR_ROWS, plan.rows + _NEAR_ROWS + 1)}
             wanted |= {-(-high // tiles) for tiles in range(1, high // max(1, most) + 3)}
