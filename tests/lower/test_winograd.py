@@ -54,7 +54,7 @@ def check(program: Program, outputs: tuple[int, ...], plan: WinogradPlan) -> Non
     assert isinstance(node, Contraction)
     found = convolution_of(node, program.types())
     assert isinstance(found, Convolution), found
-    method = winograd_of(found, outputs, plan.lanes * plan.vectors)
+    method = winograd_of(found, outputs, plan.lanes * plan.vectors, plan.group)
     plan = replace(plan, method=method.method)
     if plan.parallel == "filters":
         plan = replace(plan, block=method.tile_count)
@@ -89,6 +89,7 @@ def test_any_convolution_under_any_schedule(data: st.DataObject) -> None:
         2,
         size(1, 2),
         data.draw(st.sampled_from([None, "tiles", "filters"])),
+        size(1, 2),
     )
     check(program, data.draw(st.sampled_from([(2, 2), (1, 2), (3, 2)])), plan)
 
@@ -96,6 +97,14 @@ def test_any_convolution_under_any_schedule(data: st.DataObject) -> None:
 def test_one_window() -> None:
     program = conv("x f", "x+i-2 c", "i c f", (9, 3), (10, 3), (5, 3, 3))
     check(with_epilogue(program), (2,), WinogradPlan("", 3, 2, 2, 2))
+
+
+@pytest.mark.parametrize("group", [2, 3])
+def test_groups_of_panels(group: int) -> None:
+    """Five panels: neither two nor three divide them, and the last one is not full."""
+    program = conv("y x f", "y+i-1 x+j-1 c", "i j c f", (5, 4, 9), (5, 4, 3), (3, 3, 3, 9))
+    plan = WinogradPlan("", 4, 3, 2, 1, "tiles", group)
+    check(with_epilogue(program), (2, 2), plan)
 
 
 def test_larger_tiles_and_weights_from_behind() -> None:

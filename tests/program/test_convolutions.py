@@ -72,12 +72,12 @@ def test_weights_of_the_call_and_the_same_bits_with_any_number_of_threads() -> N
         np.testing.assert_array_equal(other, results[0])
 
 
-@pytest.mark.parametrize("parallel", ["tiles", "filters"])
+@pytest.mark.parametrize("parallel", ["group 2, parallel tiles", "parallel filters"])
 def test_a_schedule_asks_for_the_method(parallel: str) -> None:
     given = arrays(size=10)
-    block = 16 if parallel == "filters" else 5
+    block = 16 if "filters" in parallel else 5
     lanes = host_core().lanes(4)
-    text = f"main_R: winograd F(3x3,3x3) 5x2x{lanes}, block {block}, parallel {parallel}"
+    text = f"main_R: winograd F(3x3,3x3) 5x1x{lanes}, block {block}, {parallel}"
     layer = tilec.function(LAYER).bind(K=given["K"], B=given["B"])
     executable = layer.compile(given["X"], schedule=text)
     assert str(executable.schedule) == text
@@ -91,6 +91,7 @@ def test_a_schedule_asks_for_the_method(parallel: str) -> None:
         ("winograd F(3x3,3x3) 40x2x16, block 9, parallel tiles", "does not fit the registers"),
         ("winograd F(3x3,5x5) 4x2x16, block 9, parallel tiles", "was made F(3x3,3x3)"),
         ("winograd F(3x3,3x3) 4x2x16, block 9, parallel filters", "a block of 9 tiles, of 25"),
+        ("winograd F(3x3,3x3) 4x2x16, block 9, group 9, parallel tiles", "a group of 9 panels"),
         ("winograd F(3,3) 4x2x16, block 9, parallel tiles", "another number of windows"),
         ("winograd F(3x3,3x3) 4x2x8, block 9, parallel tiles", "a vector has 8 lanes"),
         ("winograd 3", "cannot be read"),

@@ -33,11 +33,11 @@ def recognised(program: Program) -> Convolution | str:
     return convolution_of(node, program.types())
 
 
-def same_after(program: Program, outputs: tuple[int, ...], width: int) -> None:
+def same_after(program: Program, outputs: tuple[int, ...], width: int, group: int = 1) -> None:
     """The program computes the same when its convolution is rewritten."""
     found = recognised(program)
     assert isinstance(found, Convolution), found
-    after = apply_methods(program, {"S": (found, winograd_of(found, outputs, width))})
+    after = apply_methods(program, {"S": (found, winograd_of(found, outputs, width, group))})
     verify(after)
     random = np.random.default_rng(1)
     arrays = {v.name: random.standard_normal(concrete(v.type.shape)) for v in program.inputs}
@@ -82,7 +82,7 @@ def test_a_gradient_by_the_data_is_a_convolution(output: str, start: int) -> Non
     assert isinstance(found, Convolution), found
     assert [window.taps for window in found.windows] == [1, 3, 3]
     assert found.windows[1].offset == start - (start == 0) * 2
-    same_after(program, (2, 3), 2)
+    same_after(program, (2, 3), 2, 2)
 
 
 def test_the_known_matrices_of_f_2_3() -> None:

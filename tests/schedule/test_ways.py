@@ -50,7 +50,10 @@ def test_schedules_under_a_method() -> None:
 @pytest.mark.parametrize(
     ("plan", "texts"),
     [
-        (WinogradPlan("F(4x4,3x3)", 20, 6, 16, 4, "tiles"), ("block 10,", " 5x4x16", " 6x2x16")),
+        (
+            WinogradPlan("F(4x4,3x3)", 20, 6, 16, 4, "tiles"),
+            ("block 10,", " 5x4x16", " 6x2x16", ", group 4,"),
+        ),
         (
             FourierPlan("FFT(22x22,11x11)", 9, 6, 16, 4),
             ("FFT(14x22,", "FFT(30x30", "parallel"),

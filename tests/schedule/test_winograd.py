@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from tests.rewrite.convolutions import conv
 from tilec.rewrite.convolution import Convolution, convolution_of
 from tilec.rewrite.winograd import winograd_of
-from tilec.schedule.winograd import WinogradPlan, cycles, plans
+from tilec.schedule.winograd import GROUPS, WinogradPlan, cycles, plans
 from tilec.target.core import Core
 from tilec.tensor.ir import Contraction
 
@@ -23,9 +25,9 @@ def best(size: int, channels: int, filters: int) -> WinogradPlan:
     found = convolution_of(node, program.types())
     assert isinstance(found, Convolution)
     timed: list[tuple[float, str, WinogradPlan]] = []
-    for m in (2, 3, 4):
-        for vectors in (1, 2, 4):
-            problem = winograd_of(found, (m, m), vectors * CORE.lanes(4))
+    for m, vectors, group in product((2, 3, 4), (1, 2, 4), GROUPS):
+        problem = winograd_of(found, (m, m), vectors * CORE.lanes(4), group)
+        if group <= problem.panels:
             for plan in plans(problem, CORE, 4, 1 << 28):
                 time = cycles(problem, plan, CORE, 4, constant=True)
                 timed.append((time, str(plan), plan))
@@ -39,6 +41,21 @@ def best(size: int, channels: int, filters: int) -> WinogradPlan:
 def test_large_weights_are_read_once(size: int, channels: int, filters: int, method: str) -> None:
     plan = best(size, channels, filters)
     assert (plan.method, plan.vectors, plan.parallel) == (method, 2, "filters")
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 256), (28, 512), (14, 512)])
+def test_tiles_that_leave_the_second_level_meet_groups_of_panels(size: int, channels: int) -> None:
+    plan = best(size, channels, 512)
+    assert (plan.parallel, plan.group > 1) == ("filters", True)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters", "block"), [(112, 128, 128, 14), (224, 64, 64, 28)]
+)
+def test_blocks_are_whole_register_tiles(
+    size: int, channels: int, filters: int, block: int
+) -> None:
+    assert best(size, channels, filters).block == block
 
 
 @pytest.mark.parametrize(

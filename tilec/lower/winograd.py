@@ -1,10 +1,13 @@
 """Convolutions by Winograd's method as one kernel: transforms and products of a block of tiles.
 
 Three phases share scratch memory that stays in the second-level cache. The data of a block of tiles
-are transformed into ``.tiles[product][slot][channel]``. Then, panel after panel of filters, the
-products go to ``.sums[product][slot][filter]``, by the same register tiles as any other product,
-and are transformed into outputs, with the epilogue applied on the way. Distances between rows are
-odd numbers of cache lines, so that rows do not share sets of a cache.
+are transformed into ``.tiles[product][slot][channel]``. Then, group after group of panels of
+filters, the products go to ``.sums[product][panel][slot][filter]``, by the same register tiles as
+any other product, and are transformed into outputs, with the epilogue applied on the way. Distances
+between rows are odd numbers of cache lines, so that rows do not share sets of a cache.
+
+A group of one panel needs little room for sums, but goes through the transforms of all products:
+where these leave the second-level cache, larger groups read them less often.
 
 Either blocks of tiles are divided among threads, and each thread has scratch memory of its own; or
 there is one block, whose data are transformed by all threads together and read by all, and the
@@ -87,7 +90,12 @@ class WinogradWriter:
     @property
     def sum_step(self) -> int:
         """Elements between the sums of two products."""
-        return padded(self.plan.block * self.problem.width, self.dtype.bytes)
+        return padded(self.problem.group * self.member_step, self.dtype.bytes)
+
+    @property
+    def member_step(self) -> int:
+        """Elements between the sums of two panels of a group."""
+        return self.plan.block * self.problem.width
 
     def body(self) -> Body:
         """The statements, scratch buffers and schedule line."""
@@ -113,8 +121,8 @@ class WinogradWriter:
         panels = For(
             ".filters",
             _ZERO,
-            build.const(problem.panels),
-            (*self._products(), *self._over_slots(self._outward())),
+            build.const(problem.groups),
+            (*self._products(), *self._over_slots(self._over_members(self._outward()))),
             kind=LoopKind.PARALLEL if shared else LoopKind.SERIAL,
         )
         blocks = -(-problem.tile_count // block)
@@ -264,27 +272,48 @@ class WinogradWriter:
             full = build.compare("cmp_lt", build.var(".part"), build.const(blocks - 1))
             stmts = (If(full, stmts, self._register_tiles(last)),)
         count = build.const(problem.products_per_tile)
-        return [For(".product", _ZERO, count, stmts)]
+        return [For(".product", _ZERO, count, tuple(self._over_members(stmts)))]
+
+    def _over_members(self, inner: Sequence[Stmt]) -> list[Stmt]:
+        """A loop over the panels of a group."""
+        problem = self.problem
+        if problem.group == 1:
+            return list(inner)
+        count: Expr = build.const(problem.group)
+        if problem.panels % problem.group:
+            begun = build.mul(build.var(".filters"), build.const(problem.group))
+            count = build.minimum(count, build.sub(build.const(problem.panels), begun))
+        return [For(".member", _ZERO, count, tuple(inner))]
+
+    @property
+    def _panel(self) -> Expr:
+        """Number of a panel."""
+        first = build.mul(build.var(".filters"), build.const(self.problem.group))
+        return first if self.problem.group == 1 else build.add(first, build.var(".member"))
 
     def _register_tiles(self, slots: int) -> tuple[Stmt, ...]:
         """The sums of one product for all slots and the filters of a panel."""
         problem, width = self.problem, self.problem.width
-        number = Affine.index(".product")
-        panel = Affine.index(".filters") * (problem.products_per_tile * problem.channels * width)
-        elems = problem.panels * problem.products_per_tile * problem.channels * width
+        number, elems = Affine.index(".product"), problem.channels * width
+        panel, result = number * (problem.group * elems), number * self.sum_step
+        if problem.group > 1:
+            member = Affine.index(".member")
+            panel, result = panel + member * elems, result + member * self.member_step
+        elems *= problem.group * problem.products_per_tile
+        panel += Affine.index(".filters") * elems
         made = Multiply(
             tiles=TILES,
             data=number * self.tile_step,
             row=self.row,
             weights=self.places[problem.weights].buffer,
-            panel=panel + number * (problem.channels * width),
+            panel=panel,
             channels=problem.channels,
             width=width,
             sums=SUMS,
-            result=number * self.sum_step,
+            result=result,
             result_row=width,
             dtype=self.dtype,
-            far=elems * self.dtype.bytes > FAR_BYTES,
+            far=problem.groups * elems * self.dtype.bytes > FAR_BYTES,
         )
         stmts, used = made.slots(slots, self.plan.rows, self.plan.lanes)
         self.locals += [each for each in used if each not in self.locals]
@@ -294,16 +323,18 @@ class WinogradWriter:
 
     def _outward(self) -> list[Stmt]:
         """Transform the tile's products of a panel and store the outputs."""
-        first = build.mul(build.var(".filters"), build.const(self.problem.width))
+        first = build.mul(self._panel, build.const(self.problem.width))
         end = build.add(first, build.const(self.problem.width))
         return self._vectors(".f", first, end, self.problem.filters, self._outputs)
 
     def _outputs(self, filters: Expr, mask: Expr | None) -> list[Stmt]:
         problem = self.problem
         code = Straight(self.kind, ".o")
-        panel = build.mul(build.var(".filters"), build.const(problem.width))
+        panel = build.mul(self._panel, build.const(problem.width))
         slot = build.mul(build.var(".slot"), build.const(problem.width))
         at = build.add(slot, build.sub(filters, panel))
+        if problem.group > 1:
+            at = build.add(at, build.mul(build.var(".member"), build.const(self.member_step)))
         sizes = [axis.size for axis in problem.sliding]
 
         def load(window: tuple[int, ...]) -> Expr:

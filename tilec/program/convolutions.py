@@ -45,8 +45,8 @@ from tilec.schedule.transformed import (
     scratch_bytes,
 )
 from tilec.schedule.values import Schedule
+from tilec.schedule.winograd import GROUPS, illegal_winograd, plans
 from tilec.schedule.winograd import depth as definition_depth
-from tilec.schedule.winograd import illegal_winograd, plans
 from tilec.target.core import Core
 from tilec.tensor.fourier import Fourier
 from tilec.tensor.ir import Contraction, Program, TensorType
@@ -82,7 +82,7 @@ MIN_TAPS = 25
 MOST_WEIGHTS = 256 << 20
 """Bytes of transformed weights above which a method is not considered."""
 
-GAIN = 0.7
+GAIN = 0.8
 """Share of the direct method's predicted time below which another is taken: predictions err."""
 
 MIN_WORK = 1 << 20
@@ -264,7 +264,7 @@ def _asked(
     elif conv.is_depthwise:
         reason = "each channel has a filter of its own"
     elif len(outputs) == len(sliding) <= 2 and max(outputs) <= MOST:
-        tiles = winograd_of(conv, outputs, width)
+        tiles = winograd_of(conv, outputs, width, plan.group)
         reason = illegal_winograd(tiles, plan, core, size, limit)
         if reason is None:
             return tiles, plan
@@ -285,9 +285,10 @@ def _winograd(conv: Convolution, core: Core, options: Options, constant: bool) -
         if len(set(outputs)) > 1 and len({window.taps for window in sliding}) == 1:
             continue
         found: list[Transform] = []
-        for vectors in WIDTHS:
-            made = winograd_of(conv, outputs, vectors * lanes)
-            found += [(made, plan) for plan in plans(made, core, size, options.workspace_bytes)]
+        for vectors, group in product(WIDTHS, GROUPS):
+            made = winograd_of(conv, outputs, vectors * lanes, group)
+            if group <= made.panels:
+                found += [(made, plan) for plan in plans(made, core, size, options.workspace_bytes)]
         yield from _best(found, core, size, constant)
 
 

@@ -2,12 +2,12 @@
 
 A convolution ``S`` becomes four contractions and the constant matrices that they read:
 
-    S.weights[q, p.., c, l] = sum_i  G[p, i].. * W[.. i .. c .. q * width + l ..]
-    S.tiles[p.., t.., c]    = sum_j  B[p, j].. * X[.. t * m + j + offset .. c ..]
-    S.products[p.., t.., f] = sum_c  S.tiles[p.., t.., c] * S.weights[q, p.., c, l]
-    S[.. t * m + u .. f ..] = sum_p  A[u, p].. * S.products[p.., t.., f]
+    S.weights[q, p.., k, c, l] = sum_i  G[p, i].. * W[.. i .. c .. f ..]
+    S.tiles[p.., t.., c]       = sum_j  B[p, j].. * X[.. t * m + j + offset .. c ..]
+    S.products[p.., t.., f]    = sum_c  S.tiles[p.., t.., c] * S.weights[q, p.., k, c, l]
+    S[.. t * m + u .. f ..]    = sum_p  A[u, p].. * S.products[p.., t.., f]
 
-where f = q * width + l.
+where f = (q * group + k) * width + l.
 
 Assumes a convolution that ``convolution.py`` has recognised. Guarantees the same values in exact
 arithmetic: data outside the tensor have no index point in the second line and count as 0, as they
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, replace
-from fractions import Fraction
 
 from tilec.dtypes import F64, DType
 from tilec.records import dataclass
@@ -31,10 +30,11 @@ from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, cast
 from tilec.tensor.winograd import PLAIN, Matrix, Winograd
 
 
-def winograd_of(conv: Convolution, outputs: Sequence[int], width: int) -> Winograd:
+def winograd_of(conv: Convolution, outputs: Sequence[int], width: int, group: int = 1) -> Winograd:
     """The method that makes tiles of ``outputs`` elements, one number per sliding window.
 
-    ``width`` is the number of filters in a panel of transformed weights.
+    ``width`` is the number of filters in a panel of transformed weights, and ``group`` that of
+    panels that lie together.
     """
     axes = tile_axes(conv, outputs)
     return Winograd(
@@ -50,6 +50,7 @@ def winograd_of(conv: Convolution, outputs: Sequence[int], width: int) -> Winogr
             PLAIN if window.tap is None else minimal_filter(axis.m, axis.r)
             for window, axis in zip(conv.windows, axes, strict=True)
         ),
+        group=group,
     )
 
 
@@ -70,15 +71,15 @@ class _Maker:
 
     def weights(self) -> Contraction:
         conv, plan = self.conv, self.plan
-        values = {conv.filter: _filter(plan.width), conv.channel: Affine.index("c")}
+        values = {conv.filter: _filter(plan), conv.channel: Affine.index("c")}
         factors: list[Scalar] = []
         for at in self._sliding():
             tap = conv.windows[at].tap or ""
             values[tap] = conv.windows[at].value.rename({tap: f"i{at}"})
             factors.append(self._entry("G", at, plan.minimals[at].g, f"i{at}", F64))
         read = cast(at_indices(conv.weights, values), F64)
-        outputs = ("q", *self._named("p"), "c", "l")
-        shape = (plan.panels, *self._sizes(), plan.channels, plan.width)
+        outputs = ("q", *self._named("p"), "k", "c", "l")
+        shape = (plan.groups, *self._sizes(), plan.group, plan.channels, plan.width)
         return self._sum(
             plan.weights, outputs, shape, self._named("i"), _product([*factors, read], F64)
         )
@@ -103,21 +104,21 @@ class _Maker:
     def products(self) -> Contraction:
         plan, dtype = self.plan, self.conv.dtype
         left = tuple(map(Affine.index, (*self._named("p"), *self._tiles(), "c")))
-        right = tuple(map(Affine.index, ("q", *self._named("p"), "c", "l")))
+        right = tuple(map(Affine.index, ("q", *self._named("p"), "k", "c", "l")))
         reads = [Read(plan.tiles, left, dtype), Read(plan.weights, right, dtype)]
         names = (*self._named("p"), *self._tiles())
         made = self._sum(
             plan.products,
-            (*names, "q", "l"),
+            (*names, "q", "k", "l"),
             (*self._sizes(), *(axis.tiles for axis in plan.axes), plan.filters),
             ("c",),
             _product(reads, dtype),
         )
-        return replace(made, output=(*map(Affine.index, names), _filter(plan.width)))
+        return replace(made, output=(*map(Affine.index, names), _filter(plan)))
 
     def outputs(self) -> Contraction:
         plan, node, dtype = self.plan, self.conv.node, self.conv.dtype
-        access = [_filter(1)] * len(node.output)
+        access = [Affine.index("q")] * len(node.output)
         factors: list[Scalar] = []
         for at, axis in enumerate(plan.axes):
             access[axis.output_at] = Affine.index(f"t{at}") * axis.m
@@ -125,7 +126,7 @@ class _Maker:
                 access[axis.output_at] += Affine.index(f"u{at}")
                 factors.append(self._entry("A", at, plan.minimals[at].a, f"p{at}", dtype, f"u{at}"))
         names = (*self._named("p"), *self._tiles())
-        read = Read(plan.products, (*map(Affine.index, names), _filter(1)), dtype)
+        read = Read(plan.products, (*map(Affine.index, names), Affine.index("q")), dtype)
         return replace(
             node,
             indices=(*names, *self._named("u"), "q"),
@@ -176,11 +177,10 @@ class _Maker:
         return tuple(axis.size for axis in self.plan.sliding)
 
 
-def _filter(width: int) -> Affine:
-    """The number of a filter from its panel and its place there."""
-    if width == 1:
-        return Affine.index("q")
-    return Affine((("l", Fraction(1)), ("q", Fraction(width))))
+def _filter(plan: Winograd) -> Affine:
+    """The number of a filter from its group, its panel there, and its place in the panel."""
+    panel = Affine.index("q") * plan.group + Affine.index("k")
+    return panel * plan.width + Affine.index("l")
 
 
 def _product(factors: Sequence[Scalar], dtype: DType) -> Scalar:

@@ -17,7 +17,7 @@ from tilec.schedule.fourier import FourierPlan, illegal_fourier
 from tilec.schedule.space import Space
 from tilec.schedule.transformed import Transform, TransformPlan
 from tilec.schedule.values import Blocked, KernelSchedule, Rewritten
-from tilec.schedule.winograd import WinogradPlan, illegal_winograd
+from tilec.schedule.winograd import GROUPS, WinogradPlan, illegal_winograd
 from tilec.target.core import Core
 from tilec.tensor.fourier import Fourier
 from tilec.tensor.transformed import Transformed
@@ -63,6 +63,7 @@ class Transforms:
             found += [
                 replace(plan, parallel=way) for way in (None, "tiles") if way != plan.parallel
             ]
+            found += [replace(plan, group=each) for each in GROUPS if each != plan.group]
             found += [
                 replace(plan, block=problem.tile_count, parallel="filters")
                 for problem, _ in self.found
@@ -78,6 +79,8 @@ class Transforms:
             if isinstance(plan, TransformPlan) and problem.method == plan.method:
                 # Panels of weights are as wide as a register tile.
                 made = replace(problem, width=plan.vectors * plan.lanes)
+                if isinstance(made, Winograd) and isinstance(plan, WinogradPlan):
+                    made = replace(made, group=plan.group)
                 return self._illegal(made, plan) is None
         return True
 

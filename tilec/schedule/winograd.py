@@ -37,7 +37,7 @@ RESIDENT = 0.5
 """Share of the second-level cache in which transforms stay while panels of weights pass by. Of
 twice as much nothing stays."""
 
-AGAIN = 0.6
+AGAIN = 0.8
 """Share of the time for reading transforms again that nothing hides: rows are read in order."""
 
 MEMORY = 0.4
@@ -50,8 +50,23 @@ UNHIDDEN = 0.35
 """Share of the shorter one of products and of fetching weights that the longer one does not hide.
 Fitted, with the two shares above, to 3x3 layers of 7 to 28 pixels and 256 to 512 channels."""
 
+FOLDED = 1.6
+"""How many times as long a broadcast takes that is part of a multiplication, as it is where a row
+has one vector: 28 rows took 23.6 cycles with all operands in the first level."""
+
 PANEL_VECTOR = 0.9
-"""Cycles by which a step is longer for each vector of a panel as large as the first level."""
+"""Cycles by which a step is longer for each vector of a panel as large as half the first level,
+where also rows lie and what comes next."""
+
+LONG_RUN = 256
+"""Bytes of outputs side by side from which on memory is written at full speed."""
+
+SHORT_RUN = 0.5
+"""Share by which writing takes longer in shorter runs: 224 x 224 outputs of 64 channels took
+5.6 ms in runs of 256 bytes, and 6.1 in runs of 128."""
+
+GROUPS = (1, 2, 4, 8)
+"""Panels of a group that are tried."""
 
 FILTERING = 1.2
 """Multiplications in f64 per cycle at which a thread transforms weights: 1.7 where filters lie side
@@ -63,7 +78,7 @@ BLOCKS = 6
 
 _TEXT: Final = re.compile(
     r"winograd (F\(\d+(?:x\d+)*,\d+(?:x\d+)*\)) (\d+)x(\d+)x(\d+), "
-    r"block (\d+)(?:, parallel (tiles|filters))?"
+    r"block (\d+)(?:, group (\d+))?(?:, parallel (tiles|filters))?"
 )
 
 
@@ -78,6 +93,8 @@ class WinogradPlan:
         lanes: Elements of one vector register.
         vectors: Registers along the filters of a register tile, which is as wide as a panel.
         parallel: What is divided among threads: ``tiles``, or ``filters``; None for one thread.
+        group: Panels whose products are formed together, one product of all tiles and these panels
+            after the other, so that only the transforms of one product are at hand at a time.
     """
 
     method: str
@@ -86,9 +103,11 @@ class WinogradPlan:
     lanes: int
     vectors: int
     parallel: str | None = None
+    group: int = 1
 
     def __str__(self) -> str:
         text = f"winograd {self.method} {self.rows}x{self.vectors}x{self.lanes}, block {self.block}"
+        text += f", group {self.group}" if self.group > 1 else ""
         return text if self.parallel is None else f"{text}, parallel {self.parallel}"
 
 
@@ -99,8 +118,9 @@ def parse_winograd(text: str) -> WinogradPlan:
         ScheduleError: it cannot be read.
     """
     example = "winograd F(4x4,3x3) 6x4x16, block 25, parallel tiles"
-    method, rows, vectors, lanes, block, parallel = parts_of(_TEXT, text, example)
-    return WinogradPlan(method, int(block), int(rows), int(lanes), int(vectors), parallel)
+    method, rows, vectors, lanes, block, group, parallel = parts_of(_TEXT, text, example)
+    sizes = int(block), int(rows), int(lanes), int(vectors)
+    return WinogradPlan(method, *sizes, parallel, int(group or 1))
 
 
 def parts_of(pattern: re.Pattern[str], text: str, example: str) -> tuple[str, ...]:
@@ -126,10 +146,20 @@ def padded(elems: int, size: int) -> int:
 
 
 def scratch_bytes(problem: Winograd, block: int, size: int) -> int:
-    """Bytes of the transforms of a block."""
+    """Bytes of the transforms of a block, and of the products with a group of panels."""
+    return data_bytes(problem, block, size) + sum_bytes(problem, block, size)
+
+
+def data_bytes(problem: Winograd, block: int, size: int) -> int:
+    """Bytes of the transformed data of a block."""
     row = padded(problem.channels, size)
-    slots = padded(block * row, size) + padded(block * problem.width, size)
-    return problem.products_per_tile * slots * size
+    return problem.products_per_tile * padded(block * row, size) * size
+
+
+def sum_bytes(problem: Winograd, block: int, size: int) -> int:
+    """Bytes of the products of a block with a group of panels."""
+    row = padded(problem.group * block * problem.width, size)
+    return problem.products_per_tile * row * size
 
 
 def register_rows(core: Core, vectors: int) -> int:
@@ -148,6 +178,8 @@ def illegal_winograd(
         return f"a vector has {plan.lanes} lanes, but they are {lanes}"
     if plan.vectors < 1 or not 1 <= plan.rows <= register_rows(core, plan.vectors):
         return f"a tile of {plan.rows} rows of {plan.vectors} vectors does not fit the registers"
+    if not 1 <= plan.group <= problem.panels:
+        return f"a group of {plan.group} panels, of {problem.panels}"
     if plan.block < 1 or (plan.parallel == "filters" and plan.block < problem.tile_count):
         return f"a block of {plan.block} tiles, of {problem.tile_count}"
     if scratch_bytes(problem, plan.block, size) * core.threads > workspace_bytes:
@@ -163,7 +195,8 @@ def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Ite
     room = core.l2_bytes * SCRATCH
 
     def plan(block: int, parallel: str | None) -> WinogradPlan:
-        return WinogradPlan(problem.method, block, min(rows, block), lanes, vectors, parallel)
+        sizes = block, min(rows, block), lanes, vectors
+        return WinogradPlan(problem.method, *sizes, parallel, problem.group)
 
     # As many blocks as threads, or a multiple of that, so that all work until the end.
     step = core.threads if tiles >= core.threads else 1
@@ -173,13 +206,15 @@ def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Ite
         held = scratch_bytes(problem, block, size)
         if held > room and block > 1:
             continue
-        if held * core.threads <= workspace_bytes:
-            yield plan(block, "tiles" if core.threads > 1 else None)
+        # Register tiles of all their rows load the fewest vectors of weights.
+        for each in sorted({block, max(1, block // rows) * min(rows, block)}):
+            if held * core.threads <= workspace_bytes:
+                yield plan(each, "tiles" if core.threads > 1 else None)
         found += 1
         if found == BLOCKS:
             break
     whole = scratch_bytes(problem, tiles, size)
-    if core.threads > 1 and problem.panels >= core.threads and whole * 2 <= workspace_bytes:
+    if core.threads > 1 and problem.groups >= core.threads and whole * 2 <= workspace_bytes:
         yield plan(tiles, "filters")
 
 
@@ -195,7 +230,8 @@ def cycles(
     blocks = -(-tiles // block)
     # What the busiest thread does: whole blocks, or panels of all tiles.
     own_tiles = min(tiles, -(-blocks // threads) * block)
-    own_panels = -(-problem.panels // threads) if shared else problem.panels
+    own_groups = -(-problem.groups // threads) if shared else problem.groups
+    own_panels = min(problem.panels, own_groups * problem.group)
     elements = problem.products_per_tile
     channels, filters = -(-problem.channels // plan.lanes), problem.width // plan.lanes
     edge = 1 - prod(max(0, a.tiles - 2) / a.tiles for a in problem.sliding)
@@ -214,10 +250,19 @@ def cycles(
     held = scratch_bytes(problem, block, size)
     stream = passes * weights / _rate(core, weights + held)
     total = inward + outward + max(products, stream) + UNHIDDEN * min(products, stream)
-    # Each panel reads again the transforms of all tiles that did not stay; lines that are written
+    # Each group reads again the transforms of all tiles that did not stay; lines that are written
     # are read before, and written back.
     gone = min(1.0, max(0.0, held / (core.l2_bytes * RESIDENT) - 1))
-    total += AGAIN * gone * own_tiles / block * (own_panels + 3) * held / _rate(core, held)
+    again = (own_groups + 3) * data_bytes(problem, block, size)
+    again += 3 * own_groups * sum_bytes(problem, block, size)
+    total += AGAIN * gone * own_tiles / block * again / _rate(core, held)
+    # Outputs that go to memory are written in runs of the filters of a group.
+    pixels = prod(axis.extent for axis in problem.axes)
+    run = min(problem.filters, problem.group * problem.width) * size
+    if pixels * problem.filters * size > core.l2_bytes * threads and run < LONG_RUN:
+        rate = MEMORY * core.memory_gigabytes / core.gigahertz
+        written = pixels * problem.filters * size / rate
+        total += SHORT_RUN * 2 * written
     if not constant:
         taps = prod(axis.r for axis in problem.axes)
         total += weights / size * taps / FILTERING / threads
@@ -256,10 +301,12 @@ def product_cycles(channels: int, rows: int, vectors: int, core: Core, slots: in
     groups = -(-slots // rows)
     rows = -(-slots // groups)
     full, rest = divmod(slots, rows)
-    far, total = min(1.0, channels * vectors * core.vector_bytes / core.l1_bytes), 0.0
+    far, total = min(1.0, 2 * channels * vectors * core.vector_bytes / core.l1_bytes), 0.0
     for count, high in ((full, rows), (1 if rest else 0, rest)):
         fma = high * vectors / core.fma_per_cycle
         loads = (high + 2 * vectors) / core.loads_per_cycle  # each vector is asked for, too
+        if vectors == 1:
+            loads *= FOLDED
         busy = max(fma, loads, core.fma_latency) + 0.2 * loads + far * PANEL_VECTOR * vectors
         total += count * (channels * busy + 3 * high * vectors + LOOP_ENTRY)
     return total

@@ -51,9 +51,17 @@ class Winograd(Tiling):
 
     Attributes:
         minimals: The method along each axis.
+        group: Panels of weights that lie together: all of them for the first product, then all for
+            the second.
     """
 
     minimals: tuple[Minimal, ...]
+    group: int = 1
+
+    @property
+    def groups(self) -> int:
+        """Groups of panels; the last one may have fewer."""
+        return -(-self.panels // self.group)
 
     @property
     def matrices(self) -> tuple[Minimal, ...]:
