@@ -17,7 +17,7 @@ demo: $(VENV)/examples.stamp ## Compile a kernel, show its stages, run it on a p
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/dev.stamp ## Run all tests
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n auto --every-target
 
 lint: $(VENV)/dev.stamp ## Style, types and the import contract
 	$(VENV)/bin/ruff check .

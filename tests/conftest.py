@@ -10,6 +10,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of this suite."""
     parser.addoption("--every-target", action="store_true", help="all tests that devices can run")
+    parser.addoption("--many", action="store_true", help="random tests of devices take minutes")
 
 
 @pytest.fixture(scope="session", autouse=True)

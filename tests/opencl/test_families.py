@@ -1,6 +1,6 @@
 """Random programs under the schedules of every family of GPUs, on the devices that are here.
 
-A few are drawn, with their families and limits of groups; many with ``pytest --every-target``.
+A few are drawn, with their families and limits of groups; many with ``pytest --many``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def check(case: Case, family: str, items: int | None, limit: int | None, layout:
 def test_families_equal_the_reference(kind: str, pytestconfig: pytest.Config) -> None:
     make, examples = KINDS[kind]
 
-    @settings(RANDOM, max_examples=MANY if pytestconfig.getoption("--every-target") else examples)
+    @settings(RANDOM, max_examples=MANY if pytestconfig.getoption("--many") else examples)
     @given(make(), st.sampled_from(FAMILIES), ITEMS, LIMITS, LAYOUTS)
     def run(case: Case, family: str, items: int | None, limit: int | None, layout: str) -> None:
         check(case, family, items, limit, layout)
