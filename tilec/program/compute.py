@@ -11,7 +11,7 @@ from tilec.program.graph import Applied, Given, Placeholder, Source, Value, in_o
 from tilec.program.link import link
 from tilec.runtime.arrays import Array
 from tilec.runtime.dispatch import Recent
-from tilec.runtime.stored import Known, elements, known_spec
+from tilec.runtime.stored import Known, elements
 
 _KEPT: Final = 1024
 
@@ -56,12 +56,10 @@ def _elements(sources: Sequence[Source]) -> int:
     total = 0
     for source in sources:
         match source:
-            case Given(array=array):
-                total += prod(known_spec(array).shape)
+            case Given(spec=spec) | Placeholder(spec=spec):
+                total += prod(spec.shape)
             case Applied(outputs=outputs):
                 total += sum(prod(each.shape) for each in outputs)
-            case Placeholder(spec=spec):
-                total += prod(spec.shape)
     return total
 
 
@@ -73,11 +71,11 @@ def _key(sources: Sequence[Source], values: Sequence[Value], arrays: list[Known]
     for number, source in enumerate(sources):
         numbers[id(source)] = number
         match source:
-            case Given(array=array):
+            case Given(array=array, spec=spec):
                 at = inputs.setdefault(id(array), len(arrays))
                 if at == len(arrays):
                     arrays.append(array)
-                parts.append((at, known_spec(array)))
+                parts.append((at, spec))
             case Applied(function=function, operands=operands):
                 text = function.parts.text
                 # A number counts by type and value: 1 and 1.0 and True are equal.

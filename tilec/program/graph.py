@@ -7,6 +7,7 @@ computed here; ``program/link.py`` prints what some values need as one Tile text
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import field
 from typing import TypeAlias
 
 from tilec.program.function import Function
@@ -35,10 +36,15 @@ class Given:
     Attributes:
         name: As the text calls it; may be empty.
         array: Its elements; nobody may change them any more.
+        spec: Its type, which is asked for many times.
     """
 
     name: str
     array: Known
+    spec: Spec = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", known_spec(self.array))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,10 +101,8 @@ class Value:
     def spec(self) -> Spec:
         """Its type."""
         match self.source:
-            case Placeholder(spec=spec):
+            case Placeholder(spec=spec) | Given(spec=spec):
                 return spec
-            case Given(array=array):
-                return known_spec(array)
             case Applied(outputs=outputs):
                 return outputs[self.at]
 
