@@ -53,7 +53,7 @@ INT_ELEMENTS = 1 << 29
 
 def emit_module(module: Module, dialect: Dialect, machine: Machine) -> Program:
     """Print a module for a device."""
-    helpers = Helpers(dialect)
+    helpers = Helpers(dialect, machine)
     functions: list[str] = []
     runs: list[Run] = []
     scratch: list[Scratch] = []
@@ -146,7 +146,7 @@ class _KernelWriter:
         uses = Uses().block((*inside.lets, *stmts))
         wide = any(max(b.high, -b.low) >= INT_ELEMENTS for b in self.kernel.buffers().values())
         index = self.helpers.dialect.types["i64"] if wide else "int"
-        writer = FunctionWriter(name, self.helpers, index, self.machine.aligned)
+        writer = FunctionWriter(name, self.helpers, index)
         for buffer in self.kernel.params:
             if buffer.name in uses.buffers:
                 writer.argument(buffer, buffer.name)

@@ -21,6 +21,7 @@ from tilec.kernel.ir import (
     Expr,
     Fold,
     Load,
+    Prefetch,
     Ramp,
     Splat,
     Store,
@@ -354,9 +355,23 @@ class Names:
             bytes_ = f"convert_uchar{kind.lanes}({value.text} & 1)"
             value = Value(bytes_, kind)
         if stmt.index.type.lanes == 1 and stmt.mask is None and stmt.stride == 1:
-            pointer = _pointer(held, self.position(stmt.index))
-            return f"vstore{kind.lanes}({bare(value.text)}, 0, {pointer});"
+            return self._whole_store(held, stmt, value)
         return self._scattered_store(held, stmt, value)
+
+    def _whole_store(self, held: Memory, stmt: Store, value: Value) -> str:
+        """A vector written to elements that need not be aligned to it."""
+        kind, helpers = value.type, self.operations.helpers
+        pointer, text = _pointer(held, self.position(stmt.index)), bare(value.text)
+        if helpers.machine.is_gpu:
+            return f"vstore{kind.lanes}({text}, 0, {pointer});"
+        name = helpers.whole_store(held.space, kind, past_caches=stmt.nontemporal)
+        return f"{name}({pointer}, {text});"
+
+    def prefetch(self, stmt: Prefetch) -> str:
+        """The statement that asks for a line which lies wherever."""
+        at = self.position(stmt.index)
+        macro = self.operations.helpers.ask()
+        return f"{macro}({_pointer(self.memory[stmt.buffer], at)}, {int(stmt.to_write)})"
 
     def _scattered_store(self, held: Memory, stmt: Store, value: Value) -> str:
         kind, lanes = value.type, value.type.lanes

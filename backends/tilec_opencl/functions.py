@@ -75,14 +75,12 @@ class FunctionWriter:
         name: Its name.
         helpers: Functions that it calls.
         index: Type of index arithmetic.
-        aligned: Bytes to which arguments are aligned.
         arguments: What is passed: buffers of the kernel and of its scratch memory, by name.
     """
 
     name: str
     helpers: Helpers
     index: str
-    aligned: int = 1
     arguments: list[str] = field(default_factory=list[str])
     _params: list[str] = field(default_factory=list[str])
     _variables: list[str] = field(default_factory=list[str])
@@ -102,7 +100,7 @@ class FunctionWriter:
         element = dialect.stored(buffer.type.dtype)
         self._params.append(f"{dialect.memory}{const}{element}* {dialect.restrict} {name}")
         self.arguments.append(passed)
-        aligned = gcd(self.aligned, -buffer.low * buffer.type.dtype.bytes)
+        aligned = gcd(self.helpers.machine.aligned, -buffer.low * buffer.type.dtype.bytes)
         self._memory[buffer.name] = Memory(name, buffer.type, dialect.memory, aligned=aligned)
         if buffer.low:  # offsets count from the first element, which is not the lowest then
             self._lines.append(f"  {name} += {-buffer.low};")
@@ -293,7 +291,8 @@ class FunctionWriter:
                 case Barrier():
                     self._line(self.helpers.dialect.barrier)
                 case Prefetch():
-                    pass  # devices fetch by themselves
+                    if not self.helpers.machine.is_gpu:  # those have other items to run
+                        self._line(self._names(known).prefetch(stmt))
 
     def _let(self, stmt: Let, values: Mapping[str, Value]) -> Value:
         names = self._names(values)

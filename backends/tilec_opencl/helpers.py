@@ -15,6 +15,7 @@ from tilec.dtypes import BF16, BOOL, F16, F32, F64, I64, U32, U64, DType
 from tilec.errors import InternalError
 from tilec.kernel.ir import VType
 from tilec.records import dataclass
+from tilec_opencl.device import Machine
 from tilec_opencl.spelling import LANES, OPENCL, Dialect
 
 # $T is the type of the operands, $U the unsigned type in which it wraps, $F and $R the name.
@@ -115,12 +116,29 @@ _STICKY: Final = """float $F($T v) {
   return $NEGATIVE ? -(float)m : (float)m;
 }"""
 
+_PACKED: Final = "struct __attribute__((packed)) {name} {{ {vector} v; }};"
+# Clang's words, which compilers for processors have that are made of it.
+_PAST_CACHES: Final = """#ifdef __has_builtin
+#if __has_builtin(__builtin_nontemporal_store)
+#define TILEC_PAST_CACHES
+#endif
+#endif"""
+_ASK: Final = """#ifdef __has_builtin
+#if __has_builtin(__builtin_prefetch)
+#define TILEC_ASK(p, w) __builtin_prefetch((const void*)(size_t)(p), w);
+#endif
+#endif
+#ifndef TILEC_ASK
+#define TILEC_ASK(p, w)
+#endif"""
+
 
 @dataclass(slots=True)
 class Helpers:
-    """The functions that a program has asked for so far."""
+    """The functions that a program for a machine has asked for so far."""
 
     dialect: Dialect
+    machine: Machine
     texts: dict[str, str] = field(default_factory=dict[str, str])
 
     def function(self, op: str, dtype: DType) -> str:
@@ -188,6 +206,40 @@ class Helpers:
         """Keep a function under its name."""
         self.texts.setdefault(name, self.dialect.function + text)
         return name
+
+    def whole_store(self, space: str, kind: VType, *, past_caches: bool) -> str:
+        """Name of the function that writes a vector to wherever, by one instruction.
+
+        What ``vstore`` becomes is left to the driver: PoCL's writes quarters and halves of 64
+        bytes. Past the caches goes what begins at a line, if the compiler has a word for that.
+        """
+        element, lanes = self.dialect.stored(kind.dtype), kind.lanes
+        spelled, packed = f"{element}{lanes}", f"tilec_packed_{kind.dtype}_x{lanes}"
+        params = f"({space}{element}* p, {spelled} v)"
+        self.texts.setdefault(packed, _PACKED.format(name=packed, vector=spelled))
+        name = f"tilec_store_{space.strip('_ ')}_{kind.dtype}_x{lanes}"
+        self.add(name, f"void {name}{params} {{ (({space}struct {packed}*)p)->v = v; }}")
+        if not past_caches:
+            return name
+        self.texts.setdefault("past caches", _PAST_CACHES)
+        beyond = f"{name}_past_caches"
+        lines = [
+            f"void {beyond}{params} {{",
+            "#ifdef TILEC_PAST_CACHES",
+            f"  if (((size_t)p & {lanes * kind.dtype.bytes - 1}) == 0) {{",
+            f"    __builtin_nontemporal_store(v, ({space}{spelled}*)p);",
+            "    return;",
+            "  }",
+            "#endif",
+            f"  {name}(p, v);",
+            "}",
+        ]
+        return self.add(beyond, "\n".join(lines))
+
+    def ask(self) -> str:
+        """Name of the macro that asks for a line ahead."""
+        self.texts.setdefault("ask", _ASK)
+        return "TILEC_ASK"
 
     def _define(self, name: str, template: str, dtype: DType) -> None:
         if name not in self.texts:

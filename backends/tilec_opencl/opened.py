@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from functools import cache
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from tilec.runtime.arrays import Array
 from tilec.runtime.pool import Spare
 from tilec.runtime.spec import Spec
 from tilec_opencl.devices import Device, check_process, library, status
+
+_WIDEST_BYTES: Final = 128
+"""Alignment of the widest vector of OpenCL C, to which all memory of a device begins."""
 
 
 class Lease:
@@ -110,16 +113,25 @@ class OpenedDevice:
     def _made(self, size: int, used: int) -> Any:
         if used + size + self._spare.bytes > self.limit:
             self._spare.waiting.clear()
-        flags = self._cl.mem_flags.READ_WRITE
         try:
-            return self._cl.Buffer(self.context, flags, size)
+            return self._buffer(size)
         except self._cl.MemoryError:
             self._spare.waiting.clear()
             self.wait()  # what runs may hold memory that was given back
         try:
-            return self._cl.Buffer(self.context, flags, size)
+            return self._buffer(size)
         except self._cl.Error as error:
             raise self.failure(error, size) from error
+
+    def _buffer(self, size: int) -> Any:
+        """New memory. A processor gets NumPy's, which asks for large pages where PoCL does not."""
+        flags = self._cl.mem_flags
+        if not self.device.shares_memory:
+            return self._cl.Buffer(self.context, flags.READ_WRITE, size)
+        memory = np.empty(size + _WIDEST_BYTES, np.uint8)
+        skip = -memory.ctypes.data % _WIDEST_BYTES
+        mode = flags.READ_WRITE | flags.USE_HOST_PTR
+        return self._cl.Buffer(self.context, mode, hostbuf=memory[skip : skip + size])
 
     def failure(self, error: Any, size: int) -> TargetError:
         """What callers are told when OpenCL raises ``error`` while ``size`` bytes are wanted."""

@@ -20,6 +20,7 @@ from tilec.kernel.ir import (
     Load,
     LoopKind,
     Module,
+    Prefetch,
     Scope,
     Stmt,
     Store,
@@ -191,6 +192,36 @@ def test_a_guard_around_a_parallel_loop_is_tested_on_the_device() -> None:
     module = module_of([body], [input_buffer("A", F32, 8)], [output_buffer("B", F32, 8)])
     text = emit_module(module, OPENCL, CPU).text
     assert "if (i < 2)" in text
+
+
+def streamed() -> Module:
+    """A copy by lines, each written past the caches, that asks for what comes later."""
+    kind = VType(F32, 16)
+    line = Store("B", ROUND, Load("A", ROUND, kind), nontemporal=True)
+    ahead = build.add(ROUND, build.const(512))
+    asked = Prefetch("A", ahead), Prefetch("B", ahead, to_write=True)
+    body = For("i", build.const(0), build.const(64), (*asked, line), step=16)
+    return module_of([body], [input_buffer("A", F32, 64)], [output_buffer("B", F32, 64)])
+
+
+def test_processors_get_hints_and_whole_stores() -> None:
+    text = emit_module(streamed(), OPENCL, CPU).text
+    assert "tilec_store_global_f32_x16_past_caches(B + i, vload16(0, A + i));" in text
+    assert "TILEC_ASK(A + (i + 512), 0)" in text
+    assert "TILEC_ASK(B + (i + 512), 1)" in text
+    text = emit_module(streamed(), OPENCL, GPU).text
+    assert "vstore16(vload16(0, A + i), 0, B + i);" in text
+    assert "TILEC" not in text
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+@pytest.mark.parametrize("shift", [0, 1])
+def test_what_is_written_past_the_caches_need_not_begin_at_a_line(shift: int) -> None:
+    given, memory = np.arange(64, dtype=np.float32), np.zeros(96, np.float32)
+    first = -memory.ctypes.data % 64 // 4 + shift
+    run(streamed(), CPU, given, memory[first : first + 64])
+    assert (memory[first : first + 64] == given).all()
+    assert memory.sum() == given.sum()
 
 
 def test_cuda_is_the_same_with_other_words() -> None:

@@ -93,11 +93,11 @@ def test_a_driver_without_memory_is_asked_again(
     refused: list[int] = []
     make = cl.Buffer
 
-    def buffer(context: Any, flags: int, size: int) -> Any:
-        refused.append(size)
+    def buffer(context: Any, flags: int, size: int = 0, hostbuf: Any = None) -> Any:
+        refused.append(size if hostbuf is None else len(hostbuf))
         if len(refused) in (1, 3, 4):
             raise cl.MemoryError(record)
-        return make(context, flags, size)
+        return make(context, flags, size, hostbuf)
 
     small.lease(KIB)
     monkeypatch.setattr(small, "_cl", _Instead(cl, Buffer=buffer))
@@ -106,6 +106,16 @@ def test_a_driver_without_memory_is_asked_again(
     with pytest.raises(OutOfMemoryError, match="MEM_OBJECT_ALLOCATION_FAILURE"):
         small.lease(3 * KIB)
     assert refused == [2 * KIB] * 2 + [3 * KIB] * 2
+
+
+def test_memory_of_a_processor_is_that_of_the_host(device: OpenedDevice) -> None:
+    """NumPy asks the system for large pages, and vectors lie within lines."""
+    if not device.device.shares_memory:
+        pytest.skip("the device has memory of its own")
+    flags: Any = library().mem_flags
+    held = device.lease(8 << 20)
+    assert held.buffer.flags & flags.USE_HOST_PTR
+    assert held.buffer.get_host_array((8 << 20,), np.uint8).ctypes.data % 128 == 0
 
 
 class _Instead:
