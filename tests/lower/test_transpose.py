@@ -130,3 +130,11 @@ def test_short_rows_ask_for_those_of_the_next_strip(columns: int, asks: bool) ->
     if asks:
         begin = f"prefetch A[i.block * {16 * columns} + j.block * 16 + {16 * columns}]"
         assert begin in print_kernel(kernel)
+
+
+@pytest.mark.parametrize(("kilobytes", "strips"), [(31, True), (33, False)])
+def test_what_is_read_and_written_is_larger_than_the_cache(kilobytes: int, strips: bool) -> None:
+    core = replace(host_core(), vector_bytes=64, l2_bytes=1 << 12, l3_bytes=kilobytes << 10)
+    text = "function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }"
+    (kernel,) = lower_program(program(text, A=(64, 64)), core=core).kernels
+    assert any(isinstance(each, Prefetch) for each in statements(kernel.body)) is strips

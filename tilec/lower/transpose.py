@@ -5,12 +5,12 @@ stored column by column, so that every cache line is read once and written once,
 by element, each line would come to the first cache as often as it has elements: rows that are a
 power of two apart meet in a few of its sets.
 
-Squares come in groups, so that lines beside each other are touched one soon after the other. Of
-large results, groups are made of strips as high as a square: their rows are as many long runs for
-the prefetchers, and lines are written past the caches one by one, which takes the same time
-wherever they lie. Rows that end within a page are too short for the prefetchers. Where another loop
-goes on behind them, some of its iterations are part of the strip; else each square asks for the one
-below, in the next strip.
+Squares come in groups, so that lines beside each other are touched one soon after the other. Where
+no cache holds all that moves, groups are strips as high as a square: their rows are as many long
+runs for the prefetchers, and lines are written past the caches one by one, which takes the same
+time wherever they lie. Rows that end within a page are too short for the prefetchers. Where another
+loop goes on behind them, some of its iterations are part of the strip; else each square asks for
+the one below, in the next strip.
 
 Only whole lines can be written past the caches. Where the rows of a result begin within lines, each
 row of a square waits in scratch memory for the square below, and a line is taken out of both.
@@ -162,7 +162,8 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     lanes = core.lanes(size)
     if lanes < 2 or min(turn.along.extent, across.extent) < lanes:
         return None
-    is_large = prod(axis.extent for axis in axes) * size > core.last_cache_bytes
+    moved = prod(axis.extent for axis in axes) * size * (1 + len(turn.reads))
+    is_large = moved > core.last_cache_bytes
     others = [axis for axis in axes if axis is not turn.along]
     is_whole = all(store.coefficient(axis.name) * size % core.line_bytes == 0 for axis in others)
     strips = turn.along.extent // lanes
