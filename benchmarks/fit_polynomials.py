@@ -1,4 +1,4 @@
-"""Fits the polynomials of the elementary functions and writes ``math/coefficients.py``.
+"""Fits the polynomials of the elementary functions and writes ``elementary/coefficients.py``.
 
 Each row of ``FITS`` (in ``fit_table.py``) states a function ``g``, an interval, a weight ``w`` and
 a number of coefficients; the fit is the polynomial ``p`` that minimises ``max |w (p - g)|`` there.
@@ -21,7 +21,7 @@ from fit_table import FITS
 from remez import Fit, Real, rounded, solve
 
 mp: Any = mpmath.mp
-OUTPUT: Final = Path(__file__).parents[1] / "backends" / "tilec_llvm" / "math" / "coefficients.py"
+OUTPUT: Final = Path(__file__).parents[1] / "tilec" / "kernel" / "elementary" / "coefficients.py"
 
 
 def _literal(value: Real, bits: int) -> str:

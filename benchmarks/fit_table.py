@@ -13,7 +13,7 @@ HALF_LN2: Final = mp.log(2) / 2 * mp.mpf("1.0005")
 ROOT: Final = mp.sqrt(2)
 QUARTER_PI: Final = mp.pi / 4 * mp.mpf("1.0005")
 
-# These numbers stand in math/error.py, too.
+# These numbers stand in elementary/error.py, too.
 ERF_MIDDLE: Final = mp.mpf("0.5")
 ERF_SPLIT: Final = {32: mp.mpf(1.0628918409347534), 64: mp.mpf(1.0625000000000588)}
 ERF_ONE: Final = {32: mp.mpf("3.925"), 64: mp.mpf("5.95")}

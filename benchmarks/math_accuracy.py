@@ -21,8 +21,9 @@ import scipy.special
 from math_judge import error_f64, exact, numpy_function
 from math_probe import apply, compile_definition, compile_probe
 
+from tilec.kernel.elementary.values import Value, magnitude, select
 from tilec_llvm.math import FUNCTIONS, float_type
-from tilec_llvm.math.builder import Value, define, magnitude, select
+from tilec_llvm.math.builder import define
 
 Array = npt.NDArray[Any]
 CHUNK: Final = 1 << 15

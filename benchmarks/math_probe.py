@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilec.kernel.elementary.values import Type
 from tilec_llvm.math import FUNCTIONS, float_type, function
-from tilec_llvm.math.builder import Definition, Type
+from tilec_llvm.math.builder import Definition, element, spelled
 from tilec_llvm.target import compiler, host, llvm
 
 Array = npt.NDArray[Any]
@@ -39,11 +40,13 @@ def module_text(definition: Definition, operands: tuple[Type, ...], result: Type
     names = [f"a{position}" for position in range(len(operands))]
     params = ", ".join(f"ptr noalias %{name}" for name in names)
     loads = "\n".join(
-        f"  %{name}p = getelementptr {kind.element}, ptr %{name}, i64 %i\n"
-        f"  %{name}v = load {kind}, ptr %{name}p, align {kind.bits // 8}"
+        f"  %{name}p = getelementptr {element(kind)}, ptr %{name}, i64 %i\n"
+        f"  %{name}v = load {spelled(kind)}, ptr %{name}p, align {kind.bits // 8}"
         for name, kind in zip(names, operands, strict=True)
     )
-    listed = ", ".join(f"{kind} %{name}v" for name, kind in zip(names, operands, strict=True))
+    listed = ", ".join(
+        f"{spelled(kind)} %{name}v" for name, kind in zip(names, operands, strict=True)
+    )
     loop = f"""
 define void @probe({params}, ptr noalias %y, i64 %n) {{
 entry:
@@ -51,9 +54,9 @@ entry:
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %loop ]
 {loads}
-  %r = call {result} @{definition.symbol}({listed})
-  %yp = getelementptr {result.element}, ptr %y, i64 %i
-  store {result} %r, ptr %yp, align {result.bits // 8}
+  %r = call {spelled(result)} @{definition.symbol}({listed})
+  %yp = getelementptr {element(result)}, ptr %y, i64 %i
+  store {spelled(result)} %r, ptr %yp, align {result.bits // 8}
   %next = add i64 %i, {result.lanes}
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done

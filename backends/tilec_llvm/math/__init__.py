@@ -12,40 +12,24 @@ from functools import cache
 from typing import Final
 
 from tilec.errors import InternalError
-from tilec_llvm.math import (
-    error,
-    exponential,
-    hyperbolic,
-    inverse,
-    logarithm,
-    power,
-    remainder,
-    trigonometric,
-)
-from tilec_llvm.math.builder import Definition, Type, Value, define
+from tilec.kernel.elementary import FORMULAS
+from tilec.kernel.elementary.values import Type, Value
+from tilec_llvm.math import remainder, trigonometric
+from tilec_llvm.math.builder import Definition, define, suffix
 
 __all__ = ["FUNCTIONS", "Definition", "float_type", "function"]
 
+_BINARY: Final = ("mod", "pow")
 FUNCTIONS: Final[dict[str, tuple[int, Callable[..., Value]]]] = {
-    "recip": (1, remainder.recip),
-    "mod": (2, remainder.mod),
-    "exp": (1, exponential.exp),
-    "log": (1, logarithm.log),
-    "pow": (2, power.pow),
-    "sigmoid": (1, exponential.sigmoid),
-    "erf": (1, error.erf),
-    "sin": (1, trigonometric.sin),
-    "cos": (1, trigonometric.cos),
-    "tan": (1, trigonometric.tan),
-    "asin": (1, inverse.asin),
-    "acos": (1, inverse.acos),
-    "atan": (1, inverse.atan),
-    "sinh": (1, exponential.sinh),
-    "cosh": (1, exponential.cosh),
-    "tanh": (1, exponential.tanh),
-    "asinh": (1, hyperbolic.asinh),
-    "acosh": (1, hyperbolic.acosh),
-    "atanh": (1, hyperbolic.atanh),
+    op: (2 if op in _BINARY else 1, formula)
+    for op, formula in {
+        **FORMULAS,
+        "recip": remainder.recip,
+        "mod": remainder.mod,
+        "sin": trigonometric.sin,
+        "cos": trigonometric.cos,
+        "tan": trigonometric.tan,
+    }.items()
 }
 """Number of operands and formula of each operation."""
 
@@ -69,4 +53,4 @@ def function(op: str, dtype: str, lanes: int, *, avx512: bool = False) -> Defini
         raise InternalError(f"there is no vector code for {op}")
     arity, formula = FUNCTIONS[op]
     kind = float_type(dtype, lanes)
-    return define(f"tilec.{op}.{kind.suffix}", (kind,) * arity, formula, avx512=avx512)
+    return define(f"tilec.{op}.{suffix(kind)}", (kind,) * arity, formula, avx512=avx512)

@@ -1,11 +1,6 @@
-"""A small expression builder: Python operators that write LLVM IR, lane by lane.
+"""Formulas as LLVM IR: one instruction for each operation, and what only LLVM is asked for.
 
-A formula takes and returns ``Value``; each operator appends one instruction to the ``Code`` that
-its operands belong to. Python numbers become constants of the type they meet, rounded to it once.
 Names are numbered in order of creation, so equal formulas give equal text.
-
-Division is IEEE division, comparisons are false when an operand is NaN (``differs`` is true), and
-nothing is ever contracted or reassociated: what is written is what is rounded.
 """
 
 from __future__ import annotations
@@ -16,10 +11,8 @@ from dataclasses import field, replace
 from typing import Final
 
 from tilec.errors import InternalError
+from tilec.kernel.elementary.values import Type, Value
 from tilec.records import dataclass
-
-HORNER_LIMIT: Final = 5
-"""Polynomials of more coefficients are evaluated in parts that do not wait for each other."""
 
 _REGISTER_BITS: Final = 512
 
@@ -33,47 +26,56 @@ Of longer ones there is one copy, which saves time to compile; a call costs litt
 PURE: Final = "nounwind willreturn memory(none)"
 """Attributes of all functions here: equal calls may be merged, unused ones dropped."""
 
+_ARITHMETIC: Final = {
+    "add": ("fadd", "add"), "sub": ("fsub", "sub"), "mul": ("fmul", "mul"), "div": ("fdiv", "sdiv"),
+    "and": ("and", "and"), "or": ("or", "or"), "xor": ("xor", "xor"),
+    "shl": ("shl", "shl"), "ashr": ("ashr", "ashr"), "lshr": ("lshr", "lshr"),
+}  # fmt: skip
+_COMPARES: Final = {
+    "lt": ("olt", "slt"), "le": ("ole", "sle"), "gt": ("ogt", "sgt"), "ge": ("oge", "sge"),
+    "eq": ("oeq", "eq"), "ne": ("une", "ne"), "is_nan": ("uno", "ne"),
+}  # fmt: skip
+_INTRINSICS: Final = {"abs": "fabs"}
 
-@dataclass(frozen=True, slots=True)
-class Type:
-    """A scalar (one lane) or vector.
 
-    ``kind`` is ``f`` for floats, ``i`` for integers, ``b`` for conditions, ``p`` for addresses.
-    """
+def element(kind: Type) -> str:
+    """LLVM name of one lane's type."""
+    if kind.kind == "f":
+        return {32: "float", 64: "double"}[kind.bits]
+    if kind.kind == "p":
+        return "ptr"
+    return "i1" if kind.kind == "b" else f"i{kind.bits}"
 
-    kind: str
-    bits: int
-    lanes: int
 
-    @property
-    def element(self) -> str:
-        """LLVM name of one lane's type."""
-        if self.kind == "f":
-            return {32: "float", 64: "double"}[self.bits]
-        if self.kind == "p":
-            return "ptr"
-        return f"i{self.bits}"
+def spelled(kind: Type) -> str:
+    """LLVM name of a type."""
+    return element(kind) if kind.lanes == 1 else f"<{kind.lanes} x {element(kind)}>"
 
-    @property
-    def suffix(self) -> str:
-        """How overloaded intrinsics spell this type."""
-        element = f"{'f' if self.kind == 'f' else 'i'}{self.bits}"
-        return element if self.lanes == 1 else f"v{self.lanes}{element}"
 
-    def constant(self, value: float) -> str:
-        """``value`` in every lane, as LLVM prints it."""
-        text = self._scalar(value)
-        return text if self.lanes == 1 else f"splat ({self.element} {text})"
+def suffix(kind: Type) -> str:
+    """How overloaded intrinsics spell a type."""
+    one = f"{'f' if kind.kind == 'f' else 'i'}{kind.bits}"
+    return one if kind.lanes == 1 else f"v{kind.lanes}{one}"
 
-    def _scalar(self, value: float) -> str:
-        if self.kind != "f":
-            wrapped = int(value) & ((1 << self.bits) - 1)
-            return str(wrapped - (1 << self.bits) if wrapped >> (self.bits - 1) else wrapped)
-        rounded = struct.unpack("<f", struct.pack("<f", value))[0] if self.bits == 32 else value
-        return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
 
-    def __str__(self) -> str:
-        return self.element if self.lanes == 1 else f"<{self.lanes} x {self.element}>"
+def typed(value: Value) -> str:
+    """Type and name, as most instructions want their first operand."""
+    return f"{spelled(value.type)} {value.text}"
+
+
+def constant(value: float, kind: Type) -> str:
+    """``value`` in every lane, as LLVM prints it."""
+    text = _scalar(value, kind)
+    return text if kind.lanes == 1 else f"splat ({element(kind)} {text})"
+
+
+def _scalar(value: float, kind: Type) -> str:
+    if kind.kind != "f":
+        bits = 1 if kind.kind == "b" else kind.bits
+        wrapped = int(value) & ((1 << bits) - 1)
+        return str(wrapped - (1 << bits) if wrapped >> (bits - 1) else wrapped)
+    rounded = struct.unpack("<f", struct.pack("<f", value))[0] if kind.bits == 32 else value
+    return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ class Definition:
 
 
 @dataclass(slots=True)
-class Code:
-    """The function that is being written.
+class LlvmCode:
+    """The function that is being written; see ``Code``.
 
     Attributes:
         lines: Its text.
@@ -139,280 +141,97 @@ class Code:
         self._count += 1
         return f"{hint}{self._count - 1}"
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
-    """An SSA value or constant of a function under construction."""
-
-    code: Code
-    type: Type
-    text: str
-
-    @property
-    def typed(self) -> str:
-        """Type and name, as most instructions want their first operand."""
-        return f"{self.type} {self.text}"
-
-    def of(self, other: Operand) -> Value:
-        """``other`` as an operand beside this value: numbers become constants of its type."""
-        if isinstance(other, Value):
-            if other.type != self.type:
-                raise InternalError(f"operands of types {self.type} and {other.type} meet")
-            return other
-        return Value(self.code, self.type, self.type.constant(other))
-
-    def _binary(self, float_op: str, int_op: str, other: Operand) -> Value:
-        op = float_op if self.type.kind == "f" else int_op
-        return self.code.emit(self.type, f"{op} {self.typed}, {self.of(other).text}")
-
-    def __add__(self, other: Operand) -> Value:
-        return self._binary("fadd", "add", other)
-
-    def __radd__(self, other: float) -> Value:
-        return self.of(other) + self
-
-    def __sub__(self, other: Operand) -> Value:
-        return self._binary("fsub", "sub", other)
-
-    def __rsub__(self, other: float) -> Value:
-        return self.of(other) - self
-
-    def __mul__(self, other: Operand) -> Value:
-        return self._binary("fmul", "mul", other)
-
-    def __rmul__(self, other: float) -> Value:
-        return self.of(other) * self
-
-    def __truediv__(self, other: Operand) -> Value:
-        return self._binary("fdiv", "sdiv", other)
-
-    def __rtruediv__(self, other: float) -> Value:
-        return self.of(other) / self
-
-    def __neg__(self) -> Value:
-        if self.type.kind == "f":
-            return self.code.emit(self.type, f"fneg {self.typed}")
-        return self.of(0) - self
-
-    def __and__(self, other: Operand) -> Value:
-        return self._binary("and", "and", other)
-
-    def __or__(self, other: Operand) -> Value:
-        return self._binary("or", "or", other)
-
-    def __xor__(self, other: Operand) -> Value:
-        return self._binary("xor", "xor", other)
-
-    def __invert__(self) -> Value:
-        return self ^ -1
-
-    def __lshift__(self, count: int | Value) -> Value:
-        return self._binary("shl", "shl", count)
-
-    def __rshift__(self, count: int) -> Value:
-        """Shift that copies the sign."""
-        return self._binary("ashr", "ashr", count)
-
-    def shift_right(self, count: int | Value) -> Value:
-        """Shift that brings in zeros."""
-        return self._binary("lshr", "lshr", count)
-
-    def _compare(self, float_predicate: str, int_predicate: str, other: Operand) -> Value:
-        result = Type("b", 1, self.type.lanes)
-        is_float = self.type.kind == "f"
-        op = f"fcmp {float_predicate}" if is_float else f"icmp {int_predicate}"
-        return self.code.emit(result, f"{op} {self.typed}, {self.of(other).text}")
-
-    def __lt__(self, other: Operand) -> Value:
-        return self._compare("olt", "slt", other)
-
-    def __le__(self, other: Operand) -> Value:
-        return self._compare("ole", "sle", other)
-
-    def __gt__(self, other: Operand) -> Value:
-        return self._compare("ogt", "sgt", other)
-
-    def __ge__(self, other: Operand) -> Value:
-        return self._compare("oge", "sge", other)
-
-    def equals(self, other: Operand) -> Value:
-        """Equal; false when an operand is NaN."""
-        return self._compare("oeq", "eq", other)
-
-    def differs(self, other: Operand) -> Value:
-        """Not equal; true when an operand is NaN."""
-        return self._compare("une", "ne", other)
-
-    def is_nan(self) -> Value:
-        """True where this is NaN."""
-        return self._compare("uno", "ne", self)
-
-    def convert(self, op: str, result: Type) -> Value:
-        """A cast instruction of LLVM."""
-        return self.code.emit(result, f"{op} {self.typed} to {result}")
-
-    def bits(self) -> Value:
-        """The bits of a float, as an integer."""
-        return self.convert("bitcast", Type("i", self.type.bits, self.type.lanes))
-
-    def as_float(self) -> Value:
-        """The float that has the bits of this integer."""
-        return self.convert("bitcast", Type("f", self.type.bits, self.type.lanes))
-
-    def to_float(self, bits: int | None = None) -> Value:
-        """This signed integer, or float of another width, rounded to a float."""
-        width = self.type.bits if bits is None else bits
-        result = Type("f", width, self.type.lanes)
-        if self.type.kind != "f":
-            return self.convert("sitofp", result)
-        return self.convert("fpext" if width > self.type.bits else "fptrunc", result)
-
-    def to_width(self, bits: int) -> Value:
-        """This integer in another width, cut or filled with zeros."""
-        op = "zext" if bits > self.type.bits else "trunc"
-        return self.convert(op, Type("i", bits, self.type.lanes))
-
-
-Operand = Value | float
-"""What stands beside a value in a formula."""
-
-
-def _intrinsic(name: str, *operands: Value) -> Value:
-    kind = operands[0].type
-    listed = ", ".join(value.typed for value in operands)
-    return operands[0].code.emit(kind, f"call {kind} @llvm.{name}.{kind.suffix}({listed})")
-
-
-def fma(a: Value, b: Operand, c: Operand) -> Value:
-    """``a * b + c``, rounded once."""
-    return _intrinsic("fma", a, a.of(b), a.of(c))
-
-
-def sqrt(x: Value) -> Value:
-    """The square root, correctly rounded."""
-    return _intrinsic("sqrt", x)
-
-
-def magnitude(x: Value) -> Value:
-    """``|x|``."""
-    return _intrinsic("fabs", x)
-
-
-def truncate(x: Value) -> Value:
-    """``x`` rounded toward zero to a whole number."""
-    return _intrinsic("trunc", x)
-
-
-def with_sign(x: Value, sign: Value) -> Value:
-    """``|x|`` with the sign of ``sign``."""
-    return _intrinsic("copysign", x, sign)
-
-
-def sign_of(x: Value) -> Value:
-    """The sign bit of a float as the highest bit of an integer; the others are 0."""
-    return x.bits() & (-1 << (x.type.bits - 1))
-
-
-def negated(x: Value, sign: Value) -> Value:
-    """``-x`` where ``sign``, which is as from ``sign_of``, has its highest bit set."""
-    return (x.bits() ^ sign).as_float()
-
-
-def select(test: Value, yes: Operand, no: Operand) -> Value:
-    """``yes`` where ``test`` holds, elsewhere ``no``; one of them is a value."""
-    if isinstance(yes, Value):
-        first, second = yes, yes.of(no)
-    elif isinstance(no, Value):
-        first, second = no.of(yes), no
-    else:
-        raise InternalError("a select between two numbers has no type")
-    kind = first.type
-    operands = f"{test.typed}, {first.typed}, {second.typed}"
-    return test.code.emit(kind, f"select {operands}")
-
-
-def clamp(x: Value, low: float | None, high: float | None) -> Value:
-    """``x`` between ``low`` and ``high``; NaN stays NaN."""
-    if low is not None:
-        x = select(x < low, low, x)
-    if high is not None:
-        x = select(x > high, high, x)
-    return x
-
-
-def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """``sum(coefficients[i] * x**i)``.
-
-    Short ones by Horner's rule. Long ones by Estrin's scheme: halves are evaluated side by side
-    and joined by powers of x, since a processor cannot look ahead far enough to fill the waits of
-    one long chain with the next vector's work.
-    """
-    powers = {1: x}
-    while 2 * max(powers) < len(coefficients):
-        largest = max(powers)
-        powers[2 * largest] = powers[largest] * powers[largest]
-    return _estrin(powers, coefficients)
-
-
-def _estrin(powers: dict[int, Value], coefficients: tuple[float, ...]) -> Value:
-    if len(coefficients) <= HORNER_LIMIT:
-        x = powers[1]
-        total = x.of(coefficients[-1])
-        for coefficient in reversed(coefficients[:-1]):
-            total = fma(x, total, coefficient)
-        return total
-    half = max(power for power in powers if power < len(coefficients))
-    high = _estrin(powers, coefficients[half:])
-    return fma(powers[half], high, _estrin(powers, coefficients[:half]))
-
-
-def has_avx512(x: Value) -> bool:
-    """Whether ``scaled`` and ``limited`` can be used: for whole registers of AVX-512."""
-    return x.code.avx512 and x.type.lanes * x.type.bits % _REGISTER_BITS == 0
-
-
-def scaled(x: Value, n: Value) -> Value:
-    """``x * 2**n`` for a whole n of any size, rounded once. Needs AVX-512."""
-    return _in_registers("scalef", x, n, lambda one, two, mask: f"{one}, {two}, {one}, {mask}")
-
-
-def limited(x: Value, most: float) -> Value:
-    """A magnitude of at most ``most`` with the sign of x, a number even for NaN. Needs AVX-512."""
-    # The smaller magnitude (2) with the sign of the first operand (0).
-    return _in_registers(
-        "range", x, x.of(most), lambda one, two, mask: f"{one}, {two}, i32 2, {one}, {mask}"
-    )
-
-
-def _in_registers(
-    name: str, x: Value, y: Value, arguments: Callable[[str, str, str], str]
-) -> Value:
-    """An instruction of AVX-512 on one register after the other."""
-    lanes = _REGISTER_BITS // x.type.bits
-    kind = replace(x.type, lanes=lanes)
-    intrinsic = f"@llvm.x86.avx512.mask.{name}.{'ps' if x.type.bits == 32 else 'pd'}.512"
-    mask = f"i{lanes} -1, i32 4"  # all lanes, rounded as usual
-    parts: list[Value] = []
-    for start in range(0, x.type.lanes, lanes):
-        one, two = (
-            operand if operand.type == kind else shuffled(operand, operand, start, lanes)
-            for operand in (x, y)
+    def constant(self, value: float, kind: Type) -> str:
+        """See ``Code``."""
+        return constant(value, kind)
+
+    def apply(self, op: str, result: Type, *operands: Value) -> Value:
+        """See ``Code``."""
+        first = operands[0]
+        is_float = first.type.kind == "f"
+        if op in _COMPARES:
+            name = f"fcmp {_COMPARES[op][0]}" if is_float else f"icmp {_COMPARES[op][1]}"
+            return self.emit(result, f"{name} {typed(first)}, {operands[1].text}")
+        if op in _ARITHMETIC:
+            name = _ARITHMETIC[op][0 if is_float else 1]
+            return self.emit(result, f"{name} {typed(first)}, {operands[1].text}")
+        match op:
+            case "neg":
+                return self.emit(result, f"fneg {typed(first)}")
+            case "not":
+                return self.emit(result, f"xor {typed(first)}, {constant(-1, first.type)}")
+            case "select":
+                return self.emit(result, f"select {', '.join(map(typed, operands))}")
+            case "bitcast" | "to_float" | "resize":
+                name = _conversion(op, first.type, result)
+                return self.emit(result, f"{name} {typed(first)} to {spelled(result)}")
+            case _:
+                listed = ", ".join(map(typed, operands))
+                name = f"@llvm.{_INTRINSICS.get(op, op)}.{suffix(result)}"
+                return self.emit(result, f"call {spelled(result)} {name}({listed})")
+
+    def scales(self, kind: Type) -> bool:
+        """See ``Code``: instructions of AVX-512 work on whole registers."""
+        return self.avx512 and kind.lanes * kind.bits % _REGISTER_BITS == 0
+
+    def scaled(self, x: Value, n: Value) -> Value:
+        """See ``Code``."""
+        return self._in_registers("scalef", x, n, lambda a, b, mask: f"{a}, {b}, {a}, {mask}")
+
+    def limited(self, x: Value, most: float) -> Value:
+        """See ``Code``."""
+        # The smaller magnitude (2) with the sign of the first operand (0).
+        return self._in_registers(
+            "range", x, x.of(most), lambda a, b, mask: f"{a}, {b}, i32 2, {a}, {mask}"
         )
-        listed = arguments(one.typed, two.typed, mask)
-        parts.append(x.code.emit(kind, f"call {kind} {intrinsic}({listed})"))
-    while len(parts) > 1:
-        if len(parts) % 2:
-            raise InternalError(f"{x.type} is no power of two of registers")
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [shuffled(low, high, 0, 2 * low.type.lanes) for low, high in pairs]
-    return parts[0]
+
+    def _in_registers(
+        self, name: str, x: Value, y: Value, arguments: Callable[[str, str, str], str]
+    ) -> Value:
+        """An instruction of AVX-512 on one register after the other."""
+        lanes = _REGISTER_BITS // x.type.bits
+        kind = replace(x.type, lanes=lanes)
+        intrinsic = f"@llvm.x86.avx512.mask.{name}.{'ps' if x.type.bits == 32 else 'pd'}.512"
+        mask = f"i{lanes} -1, i32 4"  # all lanes, rounded as usual
+        parts: list[Value] = []
+        for start in range(0, x.type.lanes, lanes):
+            one, two = (
+                operand if operand.type == kind else self._shuffled(operand, operand, start, lanes)
+                for operand in (x, y)
+            )
+            listed = arguments(typed(one), typed(two), mask)
+            parts.append(self.emit(kind, f"call {spelled(kind)} {intrinsic}({listed})"))
+        while len(parts) > 1:
+            if len(parts) % 2:
+                raise InternalError(f"{x.type} is no power of two of registers")
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self._shuffled(low, high, 0, 2 * low.type.lanes) for low, high in pairs]
+        return parts[0]
+
+    def _shuffled(self, low: Value, high: Value, start: int, lanes: int) -> Value:
+        """``lanes`` neighbours of two vectors that lie behind each other."""
+        chosen = ", ".join(f"i32 {lane}" for lane in range(start, start + lanes))
+        text = f"shufflevector {typed(low)}, {typed(high)}, <{lanes} x i32> <{chosen}>"
+        return self.emit(replace(low.type, lanes=lanes), text)
 
 
-def shuffled(low: Value, high: Value, start: int, lanes: int) -> Value:
-    """``lanes`` neighbours of two vectors that lie behind each other."""
-    chosen = ", ".join(f"i32 {lane}" for lane in range(start, start + lanes))
-    text = f"shufflevector {low.typed}, {high.typed}, <{lanes} x i32> <{chosen}>"
-    return low.code.emit(replace(low.type, lanes=lanes), text)
+def _conversion(op: str, source: Type, result: Type) -> str:
+    """A cast instruction of LLVM."""
+    if op == "bitcast":
+        return op
+    widens = result.bits > source.bits
+    if op == "resize":
+        return "zext" if widens else "trunc"
+    if source.kind != "f":
+        return "sitofp"
+    return "fpext" if widens else "fptrunc"
+
+
+def code_of(value: Value) -> LlvmCode:
+    """The function that a value belongs to."""
+    if not isinstance(value.code, LlvmCode):
+        raise InternalError(f"{value.text} is a value of another language")
+    return value.code
 
 
 def any_lane(test: Value) -> Value:
@@ -420,33 +239,34 @@ def any_lane(test: Value) -> Value:
     if test.type.lanes == 1:
         return test
     name = f"llvm.vector.reduce.or.v{test.type.lanes}i1"
-    return test.code.emit(Type("b", 1, 1), f"call i1 @{name}({test.typed})")
+    return code_of(test).emit(replace(test.type, lanes=1), f"call i1 @{name}({typed(test)})")
 
 
 def leading_zeros(x: Value) -> Value:
     """Zero bits above the highest one of an integer that is not 0."""
-    return x.code.emit(x.type, f"call {x.type} @llvm.ctlz.{x.type.suffix}({x.typed}, i1 true)")
+    name = f"@llvm.ctlz.{suffix(x.type)}"
+    return code_of(x).emit(x.type, f"call {spelled(x.type)} {name}({typed(x)}, i1 true)")
 
 
 def struct_of(types: Iterable[Type]) -> str:
     """LLVM's name of a struct."""
-    return "{ " + ", ".join(map(str, types)) + " }"
+    return "{ " + ", ".join(map(spelled, types)) + " }"
 
 
 def rarely(
     test: Value, usual: tuple[Value, ...], callee: Definition, *args: Value
 ) -> tuple[Value, ...]:
     """``usual``, but what ``callee(*args)`` returns (as a struct) when any lane needs it."""
-    code = test.code
+    code = code_of(test)
     code.requires.append(callee)
     rare, join, before = code.label("rare"), code.label("join"), code.block
     flag = any_lane(test)
-    expected = code.emit(flag.type, f"call i1 @llvm.expect.i1({flag.typed}, i1 false)")
-    code.lines.append(f"  br {expected.typed}, label %{rare}, label %{join}")
+    expected = code.emit(flag.type, f"call i1 @llvm.expect.i1({typed(flag)}, i1 false)")
+    code.lines.append(f"  br {typed(expected)}, label %{rare}, label %{join}")
     code.open_block(rare)
     struct = struct_of(value.type for value in usual)
     result = code.name()
-    listed = ", ".join(value.typed for value in args)
+    listed = ", ".join(typed(value) for value in args)
     code.lines.append(f"  {result} = call {struct} @{callee.symbol}({listed})")
     parts = [
         code.emit(value.type, f"extractvalue {struct} {result}, {position}")
@@ -455,14 +275,16 @@ def rarely(
     code.lines.append(f"  br label %{join}")
     code.open_block(join)
     return tuple(
-        code.emit(old.type, f"phi {old.type} [ {old.text}, %{before} ], [ {new.text}, %{rare} ]")
+        code.emit(
+            old.type, f"phi {spelled(old.type)} [ {old.text}, %{before} ], [ {new.text}, %{rare} ]"
+        )
         for old, new in zip(usual, parts, strict=True)
     )
 
 
 def repeat(state: Value, step: Callable[[Value], tuple[Value, Value]]) -> Value:
     """Apply ``step`` once, and again while any lane of its second result holds."""
-    code = state.code
+    code = code_of(state)
     before, label, done = code.block, code.label("loop"), code.label("done")
     code.lines.append(f"  br label %{label}")
     code.open_block(label)
@@ -471,8 +293,8 @@ def repeat(state: Value, step: Callable[[Value], tuple[Value, Value]]) -> Value:
     following, again = step(current)
     flag = any_lane(again)
     arms = f"[ {state.text}, %{before} ], [ {following.text}, %{code.block} ]"
-    code.lines.insert(position, f"  {current.text} = phi {state.type} {arms}")
-    code.lines.append(f"  br {flag.typed}, label %{label}, label %{done}")
+    code.lines.insert(position, f"  {current.text} = phi {spelled(state.type)} {arms}")
+    code.lines.append(f"  br {typed(flag)}, label %{label}, label %{done}")
     code.open_block(done)
     return following
 
@@ -489,22 +311,22 @@ def define(
 
     Several results are returned as a struct.
     """
-    code = Code(avx512=avx512)
+    code = LlvmCode(avx512=avx512)
     values = tuple(Value(code, kind, f"%a{position}") for position, kind in enumerate(operands))
     found = formula(*values)
     results = found if isinstance(found, tuple) else (found,)
-    returned, kind = results[0].text, str(results[0].type)
+    returned, kind = results[0].text, spelled(results[0].type)
     if len(results) > 1:
         kind, returned = struct_of(value.type for value in results), "poison"
         for position, value in enumerate(results):
             name = code.name()
             code.lines.append(
-                f"  {name} = insertvalue {kind} {returned}, {value.typed}, {position}"
+                f"  {name} = insertvalue {kind} {returned}, {typed(value)}, {position}"
             )
             returned = name
     size = sum(" shufflevector " not in line for line in code.lines)
     inline = "alwaysinline " if size <= INLINE_LIMIT else ""
-    listed = ", ".join(value.typed for value in values)
+    listed = ", ".join(typed(value) for value in values)
     head = f"define internal {kind} @{symbol}({listed}) {attributes or inline}{PURE}"
     body = "\n".join((*code.lines, f"  ret {kind} {returned}"))
     return Definition(symbol, f"{head} {{\n{body}\n}}\n", tuple(code.requires))

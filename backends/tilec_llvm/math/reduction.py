@@ -11,21 +11,24 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+from tilec.kernel.elementary.formats import F64, format_of
+from tilec.kernel.elementary.pairs import multiply_exactly
+from tilec.kernel.elementary.values import Type, Value, fma, select
 from tilec.records import dataclass
 from tilec_llvm.math.builder import (
     PURE,
     Definition,
-    Type,
-    Value,
+    code_of,
+    constant,
     define,
-    fma,
+    element,
     leading_zeros,
     rarely,
-    select,
+    spelled,
     struct_of,
+    suffix,
+    typed,
 )
-from tilec_llvm.math.formats import F64, format_of
-from tilec_llvm.math.pairs import multiply_exactly
 
 _TWO_OVER_PI: Final = 0.6366197723675814
 # pi/2 in three parts of the format's precision each.
@@ -78,21 +81,23 @@ def _large_angles(kind: Type) -> Definition:
     if kind.lanes == 1:
         return scalar
     whole = Type("i", kind.bits, kind.lanes)
-    one, integer = kind.element, whole.element
+    one, integer = element(kind), element(whole)
     parts, singles = struct_of((kind, kind, whole)), f"{{ {one}, {one}, {integer} }}"
-    symbol = f"tilec.large_angles.{kind.suffix}"
-    limit = Type("f", kind.bits, 1).constant(_LIMIT[kind.bits])
-    infinity = Type("f", kind.bits, 1).constant(float("inf"))
-    operands = f"{kind} %x, {kind} %r0, {kind} %s0, {whole} %q0"
+    symbol = f"tilec.large_angles.{suffix(kind)}"
+    limit, infinity = (
+        constant(value, Type("f", kind.bits, 1)) for value in (_LIMIT[kind.bits], float("inf"))
+    )
+    floats, integers = spelled(kind), spelled(whole)
+    operands = f"{floats} %x, {floats} %r0, {floats} %s0, {integers} %q0"
     text = f"""define internal {parts} @{symbol}({operands}) cold noinline {PURE} {{
 entry:
   br label %loop
 loop:
   %lane = phi i64 [ 0, %entry ], [ %next, %last ]
-  %r = phi {kind} [ %r0, %entry ], [ %r2, %last ]
-  %s = phi {kind} [ %s0, %entry ], [ %s2, %last ]
-  %q = phi {whole} [ %q0, %entry ], [ %q2, %last ]
-  %one = extractelement {kind} %x, i64 %lane
+  %r = phi {floats} [ %r0, %entry ], [ %r2, %last ]
+  %s = phi {floats} [ %s0, %entry ], [ %s2, %last ]
+  %q = phi {integers} [ %q0, %entry ], [ %q2, %last ]
+  %one = extractelement {floats} %x, i64 %lane
   %above = fcmp oge {one} %one, {limit}
   %below = fcmp olt {one} %one, {infinity}
   %large = and i1 %above, %below
@@ -102,21 +107,21 @@ reduce:
   %ra = extractvalue {singles} %angle, 0
   %sa = extractvalue {singles} %angle, 1
   %qa = extractvalue {singles} %angle, 2
-  %r1 = insertelement {kind} %r, {one} %ra, i64 %lane
-  %s1 = insertelement {kind} %s, {one} %sa, i64 %lane
-  %q1 = insertelement {whole} %q, {integer} %qa, i64 %lane
+  %r1 = insertelement {floats} %r, {one} %ra, i64 %lane
+  %s1 = insertelement {floats} %s, {one} %sa, i64 %lane
+  %q1 = insertelement {integers} %q, {integer} %qa, i64 %lane
   br label %last
 last:
-  %r2 = phi {kind} [ %r, %loop ], [ %r1, %reduce ]
-  %s2 = phi {kind} [ %s, %loop ], [ %s1, %reduce ]
-  %q2 = phi {whole} [ %q, %loop ], [ %q1, %reduce ]
+  %r2 = phi {floats} [ %r, %loop ], [ %r1, %reduce ]
+  %s2 = phi {floats} [ %s, %loop ], [ %s1, %reduce ]
+  %q2 = phi {integers} [ %q, %loop ], [ %q1, %reduce ]
   %next = add i64 %lane, 1
   %more = icmp ult i64 %next, {kind.lanes}
   br i1 %more, label %loop, label %done
 done:
-  %y0 = insertvalue {parts} poison, {kind} %r2, 0
-  %y1 = insertvalue {parts} %y0, {kind} %s2, 1
-  %y2 = insertvalue {parts} %y1, {whole} %q2, 2
+  %y0 = insertvalue {parts} poison, {floats} %r2, 0
+  %y1 = insertvalue {parts} %y0, {floats} %s2, 1
+  %y2 = insertvalue {parts} %y1, {integers} %q2, 2
   ret {parts} %y2
 }}
 """
@@ -134,7 +139,7 @@ def _large_angle(bits: int) -> Definition:
         high = r.to_float(32)
         return high, ((r - high.to_float(64)) + rest).to_float(32), quadrant.to_width(32)
 
-    symbol = f"tilec.large_angle.{kind.suffix}"
+    symbol = f"tilec.large_angle.{suffix(kind)}"
     return define(symbol, (kind, kind, kind, integer), formula, "cold noinline ")
 
 
@@ -172,7 +177,7 @@ def _payne_hanek(x: Value) -> tuple[Value, Value, Value]:
 
 def _window(shift: Value) -> tuple[Value, Value, Value]:
     """Three words of the table, lowest first, from a bit on."""
-    code, word = shift.code, shift.type
+    code, word = code_of(shift), shift.type
     name, array = "tilec.two_over_pi", f"[{len(_TABLE)} x i64]"
     listed = ", ".join(f"i64 {value}" for value in _TABLE)
     code.requires.append(
@@ -182,10 +187,10 @@ def _window(shift: Value) -> tuple[Value, Value, Value]:
     words: list[Value] = []
     for position in range(4):
         at = index + position
-        place = f"getelementptr {array}, ptr @{name}, i64 0, {at.typed}"
-        words.append(code.emit(word, f"load i64, {code.emit(Type('p', 64, 1), place).typed}"))
+        place = f"getelementptr {array}, ptr @{name}, i64 0, {typed(at)}"
+        words.append(code.emit(word, f"load i64, {typed(code.emit(Type('p', 64, 1), place))}"))
     first, second, third = (
-        code.emit(word, f"call i64 @llvm.fshr.i64({above.typed}, {below.typed}, {shift.typed})")
+        code.emit(word, f"call i64 @llvm.fshr.i64({typed(above)}, {typed(below)}, {typed(shift)})")
         for below, above in pairwise(words)
     )
     return first, second, third

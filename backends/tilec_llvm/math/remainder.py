@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from tilec_llvm.math.builder import (
-    Value,
-    fma,
-    magnitude,
-    repeat,
-    select,
-    truncate,
-    with_sign,
-)
-from tilec_llvm.math.formats import format_of
+from tilec.kernel.elementary.formats import format_of
+from tilec.kernel.elementary.values import Value, fma, magnitude, select, truncate, with_sign
+from tilec_llvm.math.builder import repeat
 
 
 def recip(x: Value) -> Value:

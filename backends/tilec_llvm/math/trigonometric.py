@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import Value, fma, magnitude, negated, polynomial, select, sign_of
-from tilec_llvm.math.pairs import Pair, add_exactly, quotient
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.pairs import Pair, add_exactly, quotient
+from tilec.kernel.elementary.values import (
+    Value,
+    fma,
+    magnitude,
+    negated,
+    polynomial,
+    select,
+    sign_of,
+)
 from tilec_llvm.math.reduction import Angle, reduced_angle
 
 _SIN: Final = {32: fitted.SIN_F32, 64: fitted.SIN_F64}

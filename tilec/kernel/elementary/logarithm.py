@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import Value, fma, polynomial, select
-from tilec_llvm.math.formats import format_of
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.formats import format_of
+from tilec.kernel.elementary.values import Value, fma, polynomial, select
 
 # Where the significand is split: the bits of sqrt(1/2), so that log(m) is between ±ln(2)/2.
 _ROOT_BITS: Final = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import (
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.formats import format_of
+from tilec.kernel.elementary.pairs import Pair, constant
+from tilec.kernel.elementary.values import (
     Value,
     fma,
     magnitude,
@@ -16,8 +18,6 @@ from tilec_llvm.math.builder import (
     sqrt,
     with_sign,
 )
-from tilec_llvm.math.formats import format_of
-from tilec_llvm.math.pairs import Pair, constant
 
 _ASIN: Final = {32: fitted.ASIN_F32, 64: fitted.ASIN_F64}
 _ATAN: Final = {32: fitted.ATAN_F32, 64: fitted.ATAN_F64}

@@ -6,8 +6,8 @@ from the difference between a sum and its operands; both errors are exact.
 
 from __future__ import annotations
 
+from tilec.kernel.elementary.values import Operand, Value, fma
 from tilec.records import dataclass
-from tilec_llvm.math.builder import Operand, Value, fma
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tilec.kernel.elementary.values import Value
 from tilec.records import dataclass
-from tilec_llvm.math.builder import Value
 
 
 @dataclass(frozen=True, slots=True)

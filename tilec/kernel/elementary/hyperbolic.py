@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import Value, fma, magnitude, polynomial, select, sqrt, with_sign
-from tilec_llvm.math.formats import format_of
-from tilec_llvm.math.logarithm import log_of_pair
-from tilec_llvm.math.pairs import add_exactly, alone, divide
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.formats import format_of
+from tilec.kernel.elementary.logarithm import log_of_pair
+from tilec.kernel.elementary.pairs import add_exactly, alone, divide
+from tilec.kernel.elementary.values import (
+    Value,
+    fma,
+    magnitude,
+    polynomial,
+    select,
+    sqrt,
+    with_sign,
+)
 
 _ASINH: Final = {32: fitted.ASINH_F32, 64: fitted.ASINH_F64}
 _ACOSH: Final = {32: fitted.ACOSH_F32, 64: fitted.ACOSH_F64}

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec.records import dataclass
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import (
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.formats import Format, format_of
+from tilec.kernel.elementary.pairs import Pair, multiply_exactly
+from tilec.kernel.elementary.values import (
     Value,
     clamp,
     fma,
-    has_avx512,
+    has_scaling,
     limited,
     magnitude,
     polynomial,
@@ -23,8 +24,7 @@ from tilec_llvm.math.builder import (
     select,
     with_sign,
 )
-from tilec_llvm.math.formats import Format, format_of
-from tilec_llvm.math.pairs import Pair, multiply_exactly
+from tilec.records import dataclass
 
 _EXP: Final = {32: fitted.EXP_F32, 64: fitted.EXP_F64}
 _SINH: Final = {32: fitted.SINH_F32, 64: fitted.SINH_F64}
@@ -81,7 +81,7 @@ def exp(x: Value) -> Value:
     alone makes the result 0 or infinite.
     """
     form = format_of(x)
-    if has_avx512(x):
+    if has_scaling(x):
         shifted = fma(x, form.log2_e, form.shifter)
         n = shifted - form.shifter
         return scaled(_power(limited(_rest(x, n), 0.5)), n)

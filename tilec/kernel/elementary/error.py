@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import Value, clamp, fma, magnitude, polynomial, select, with_sign
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.values import (
+    Value,
+    clamp,
+    fma,
+    magnitude,
+    polynomial,
+    select,
+    with_sign,
+)
 
 _SMALL: Final = {32: fitted.ERF_F32, 64: fitted.ERF_F64}
 _TAIL: Final = {32: fitted.ERF_TAIL_F32, 64: fitted.ERF_TAIL_F64}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tilec_llvm.math import coefficients as fitted
-from tilec_llvm.math.builder import (
+from tilec.kernel.elementary import coefficients as fitted
+from tilec.kernel.elementary.exponential import Reduced, exp_of_rest
+from tilec.kernel.elementary.formats import F64
+from tilec.kernel.elementary.logarithm import split_exponent
+from tilec.kernel.elementary.pairs import Pair, alone, constant, divide, multiply_exactly
+from tilec.kernel.elementary.values import (
     Value,
     clamp,
     fma,
@@ -17,10 +21,6 @@ from tilec_llvm.math.builder import (
     truncate,
     with_sign,
 )
-from tilec_llvm.math.exponential import Reduced, exp_of_rest
-from tilec_llvm.math.formats import F64
-from tilec_llvm.math.logarithm import split_exponent
-from tilec_llvm.math.pairs import Pair, alone, constant, divide, multiply_exactly
 
 _INFINITY: Final = float("inf")
 # From here on 2**_LIMIT overflows, and 2**-_LIMIT is 0.
