@@ -69,7 +69,8 @@ def machine_of(device: Device | None, options: Options) -> Machine:
     gpu = gpu_of(device, options)
     if gpu is None:
         assert device is not None
-        return Machine(device.name, False, device.units, device.most_items)
+        has_f64 = device.has_f64
+        return Machine(device.name, False, device.units, device.most_items, has_f64=has_f64)
     if device is None:
         return Machine(gpu.name, True, gpu.units, gpu.group_items, ALIGNED_BYTES)
     # A processor takes the arrays of the host where they lie.

@@ -20,6 +20,7 @@ class Machine:
         workers: Workers that run side by side, on a processor.
         most_items: Items that a group may have.
         aligned: Bytes to which arrays of the device are aligned.
+        has_f64: Whether it computes in f64.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Machine:
     workers: int
     most_items: int = ITEMS
     aligned: int = 1
+    has_f64: bool = True
 
     def group_shape(self, extents: Sequence[int]) -> tuple[int, ...]:
         """Items of a group along each axis of a range; the first axis runs fastest.

@@ -10,6 +10,7 @@ from tilec.errors import InternalError
 from tilec.kernel import build
 from tilec.kernel.ir import VType
 from tilec.records import dataclass
+from tilec_opencl.formulas import formula, has_formula
 from tilec_opencl.helpers import Helpers
 from tilec_opencl.spelling import NARROW
 
@@ -124,6 +125,8 @@ class Operations:
             return Value(f"(-{first.text})", kind)
         if op == "recip":
             return Value(f"({self.constant(1, kind).text} / {first.text})", kind)
+        if has_formula(op, kind.dtype, self.helpers.machine):
+            return self._formula(op, args)
         if kind.lanes > 1 and (op, kind.dtype) in _APART:
             return self._apart(op, args)
         if op in _FUNCTIONS:
@@ -131,6 +134,14 @@ class Operations:
         if kind.lanes > 1 and op not in _SPREAD:
             return self._vector_function(op, args)
         return self._helper(op, args)
+
+    def _formula(self, op: str, args: Sequence[Value]) -> Value:
+        """A function of tilec's own, which is vector code on every processor."""
+        kind, dialect = args[0].type, self.helpers.dialect
+        name = f"tilec_{op}_{kind.dtype}" + (f"_x{kind.lanes}" if kind.lanes > 1 else "")
+        if name not in self.helpers.texts:
+            self.helpers.add(name, formula(op, kind, len(args), name, dialect))
+        return Value(f"{name}({', '.join(arg.text for arg in args)})", kind)
 
     def _apart(self, op: str, args: Sequence[Value]) -> Value:
         """A function of the driver, component by component."""
