@@ -8,21 +8,11 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.lower.modules import lowered
 from tilec import ops
-from tilec.kernel.ir import Module
 from tilec.program.compile import built
 
 RNG = np.random.default_rng(5)
-
-
-def lowered(text: str, *shapes: tuple[int, ...], off: tuple[str, ...] = ()) -> Module:
-    """The module of a text; its results have been compared with the definition."""
-    arrays = [RNG.standard_normal(shape).astype(np.float32) for shape in shapes]
-    function, options = tilec.function(text), tilec.Options(disable=off)
-    found = function.compile(*arrays, options=options)(*arrays)
-    np.testing.assert_allclose(found, function(*arrays, target="reference"), rtol=1e-5, atol=1e-5)
-    return built(function.parts.text, function.recipe(*arrays, options=options)).main.module
-
 
 SLICED = "function f(X[T, N]) -> (Z) { A[i : N] = =(X[AT]); Z[] = +(A[i] * A[i]); }"
 

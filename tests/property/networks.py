@@ -7,7 +7,11 @@ from math import prod
 
 from hypothesis import strategies as st
 
-KINDS = (*["pointwise"] * 6, "window", "depthwise", "sum", "bias", "bias", "+", "+", "-", "*")
+KINDS = (
+    *["pointwise"] * 6,
+    *["window", "depthwise", "sum", "bias", "bias", "join", "join"],
+    *["+", "+", "-", "*"],
+)
 """Layers of random networks."""
 
 
@@ -72,12 +76,26 @@ class Layers:
                 self.define(c, f"{read} * {self.weights(c, 3, 3)}[c, i, j]", "c")
             case "sum":
                 self.define(1, f"{source}[{self.order('c', 'y', 'x')}]", "0")
+            case "join":
+                self.join(source, other)
             case "bias":
                 tail = ", 1, 1" if self.is_first else ""
                 bias = f"reshape({self.weights(c)}, {c}{tail})"
                 self.map(f"relu({source} + {bias})", c)
             case _:
                 self.map(f"{source} {kind} {other}", c)
+
+    def join(self, first: str, second: str) -> None:
+        """The channels of one image behind those of another."""
+        before, total = self.channels[first], self.channels[first] + self.channels[second]
+        sizes = self.order(total, *self.size, self.images)
+        name, own = f"T{len(self.lines)}_", self.order("c", "y", "x")
+        at = self.order(f"c + {before}", "y", "x")
+        self.lines.append(
+            f"{name}P[{own} : {sizes}] = =({first}[{own}]); "
+            f"{name}[{at} : {sizes}] = =({second}[{own}]) default {name}P;"
+        )
+        self.channels[name] = total
 
     def map(self, value: str, channels: int) -> None:
         """An image made of others, element by element."""
@@ -106,6 +124,8 @@ def networks(draw: st.DrawFn) -> Network:
         ]
         if kind in "+-*" and not alike:
             kind = "pointwise"
+        if kind == "join":
+            alike = [name for name in (*made.unread(), *made.made(), "X") if name != source]
         other = draw(st.sampled_from(alike)) if alike else source
         made.add(kind, source, other, draw(st.sampled_from(few)))
     outputs = {*made.unread(), *draw(st.sets(st.sampled_from(made.made()), max_size=1))}

@@ -265,11 +265,35 @@ class Temporary:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Consecutive elements of another buffer of the module, from an element on."""
+    """Elements of another buffer of the module, from an element on.
+
+    Attributes:
+        buffer: What kernels take.
+        whole: Name of the other buffer.
+        offset: The element of it that is the first one.
+        run: Elements that lie in one piece; 0 where all do.
+        pitch: Elements from the beginning of a run to that of the next; 0 where there is but one.
+    """
 
     buffer: Buffer
     whole: str
     offset: int
+    run: int = 0
+    pitch: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of its elements, without what lies between them."""
+        if not self.pitch:
+            return self.buffer.bytes
+        return -(-self.buffer.high // self.pitch) * self.run * self.buffer.type.dtype.bytes
+
+    def is_apart(self, other: View) -> bool:
+        """Whether runs of two views of one buffer go past each other."""
+        if not self.pitch or self.pitch != other.pitch or self.whole != other.whole:
+            return False
+        one, two = self.offset % self.pitch, other.offset % self.pitch
+        return one + self.run <= two or two + other.run <= one
 
 
 @dataclass(frozen=True, slots=True)

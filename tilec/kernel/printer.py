@@ -85,6 +85,7 @@ def print_module(module: Module) -> str:
         lines.append(f"{_INDENT}constant {_buffer(item.buffer)} sha256 {digest}")
     for view in module.views:
         at = f"of {view.whole} at element {view.offset}"
+        at += f" in runs of {view.run} each {view.pitch}" if view.pitch else ""
         lines.append(f"{_INDENT}view {_buffer(view.buffer)} {at}")
     lines.append(f"{_INDENT}workspace {module.workspace_bytes} bytes")
     for call in module.calls:

@@ -162,6 +162,9 @@ def _check_call(module: Module, call: Call) -> None:
 def _overlap(module: Module, left: str, right: str) -> bool:
     if left == right:
         return True
+    views = {view.buffer.name: view for view in module.views}
+    if left in views and right in views and views[left].is_apart(views[right]):
+        return False
     places = {t.buffer.name: ("", _extent(t.buffer, t.offset_bytes)) for t in module.temporaries}
     for buffer in (*module.inputs, *module.outputs):
         places[buffer.name] = (buffer.name, _extent(buffer, 0))

@@ -51,7 +51,7 @@ def overwritten(
     axes: set[int] = set()
     while name in placed:
         node = placed[name]
-        box = _box(node, types)
+        box = box_of(node, types)
         shape = concrete(node.type.shape)
         cut = [] if box is None else [at for at, n in enumerate(shape) if box[at] != (0, n)]
         if box is not None and len(cut) == 1:
@@ -74,7 +74,7 @@ def _joined(spans: Sequence[Span]) -> tuple[Span, ...]:
     return tuple(found)
 
 
-def _box(node: Contraction, types: Mapping[str, TensorType]) -> list[Span] | None:
+def box_of(node: Contraction, types: Mapping[str, TensorType]) -> list[Span] | None:
     """The coordinates that a node stores, if they are a box and each is stored."""
     if node.agg is not Aggregation.ASSIGN or node.constraints:
         return None

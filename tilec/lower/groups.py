@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from tilec.records import dataclass
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Contraction, Map, Node, Program, operands
@@ -26,11 +28,13 @@ class Group:
         return self.node if self.epilogue is None else self.epilogue
 
 
-def groups(program: Program, *, fuse: bool) -> tuple[Group, ...]:
+def groups(
+    program: Program, *, fuse: bool, apart: AbstractSet[str] = frozenset()
+) -> tuple[Group, ...]:
     """The nodes of a program in groups, in an order in which operands come before uses.
 
     A map becomes the epilogue of a contraction when nothing else needs the contraction, and it
-    reads it element by element.
+    reads it element by element. Contractions in ``apart`` have no epilogue.
     """
     if not fuse:
         return tuple(Group(node) for node in program.nodes)
@@ -42,7 +46,7 @@ def groups(program: Program, *, fuse: bool) -> tuple[Group, ...]:
     after: dict[str, Map] = {}
     fused: set[str] = set()
     for node in program.nodes:
-        if not isinstance(node, Contraction) or node.name in outputs:
+        if not isinstance(node, Contraction) or node.name in outputs or node.name in apart:
             continue
         readers = users.get(node.name, [])
         if len(readers) == 1 and isinstance(readers[0], Map) and readers[0].name not in fused:

@@ -28,6 +28,7 @@ from tilec.lower.defaults import placed_defaults
 from tilec.lower.flatten import Epilogue
 from tilec.lower.fourier import FourierWriter
 from tilec.lower.groups import Group, groups
+from tilec.lower.join import JOIN, Joined, joined, write_part
 from tilec.lower.memory import Lifetime, plan
 from tilec.lower.pieces import pieces_of, pieces_of_map
 from tilec.lower.rowgroups import row_groups
@@ -75,6 +76,7 @@ FUSE_BLOCKS = "fuse-blocks"
 
 PASSES = (
     VIEWS,
+    JOIN,
     "fuse",
     FUSE_ROWS,
     FUSE_BLOCKS,
@@ -157,13 +159,16 @@ def lower_program(
     used = _constants(work, inside)
     constants = tuple(_constant(work, node) for node in used)
     held = {place.buffer.name for place in work.places.values()}
+    joins = joined(program, work.core, disable)
+    joins.hold(work)
     work.defaults = placed_defaults(program)
     for name, node in work.defaults.items():
         if name not in work.places:
             work.places[name] = target_of(work, node)
     sharing = Sharing(work, decisions)
     copies = parts(work)
-    units = _units(work, strides or {}, inside | copies.keys())
+    lying = {name: place.strides for name, place in joins.places().items()}
+    units = _units(work, {**(strides or {}), **lying}, inside | copies.keys(), joins)
     for done, unit in enumerate(units):
         progress(done, len(units))
         together[kernel_name(program, unit)] = unit
@@ -177,6 +182,9 @@ def lower_program(
             together[kernel_name(program, each)] = each
             part = copies.get(each.result.name)
             if part is not None and viewed(work, each.result, part):
+                continue
+            if each.result.name in joins.parts:
+                write_part(work, joins, each.result)
                 continue
             if isinstance(each, RowGroup):
                 sharing.lower(each, partial(_lower_rows, work, each))
@@ -207,11 +215,11 @@ def _views(work: Lowering) -> tuple[View, ...]:
 
 
 def _units(
-    work: Lowering, strides: Mapping[str, tuple[int, ...]], inside: set[str]
+    work: Lowering, strides: Mapping[str, tuple[int, ...]], inside: set[str], joins: Joined
 ) -> tuple[Unit, ...]:
     """What becomes a kernel each, in order; ``inside`` is part of one already, or needs none."""
-    found = groups(work.program, fuse="fuse" not in work.disable)
-    apart = frozenset((*inside, *work.transforms))
+    found = groups(work.program, fuse="fuse" not in work.disable, apart=joins.parts.keys())
+    apart = frozenset((*inside, *work.transforms, *joins.parts))
     rows: tuple[Single, ...] = found
     if FUSE_ROWS not in work.disable:
         rows = row_groups(work.program, found, strides, work.core, apart)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tilec.dtypes import Kind
 from tilec.errors import ArgumentError, ScheduleError
-from tilec.kernel.ir import INDEX, Buffer, Module
+from tilec.kernel.ir import INDEX, Buffer, Call, Kernel, Module
 from tilec.lower import rival
 from tilec.lower.decide import Decision, Planned
 from tilec.lower.nests import nests_of
@@ -97,7 +97,7 @@ def explain(
                 plan,
                 lines[0].removeprefix(SCHEDULE_LINE) if lines else "none",
                 0 if decision is None else decision.flops,
-                sum(buffer.bytes for buffer in kernel.params),
+                _bytes(part.module, call, kernel),
                 core,
                 limits,
                 nests=() if decision is None else _nests(decision),
@@ -110,6 +110,15 @@ def explain(
         )
     held = tuple((each.buffer.name, each.buffer.bytes) for each in part.module.temporaries)
     return Explanation(limits, tuple(reports), held)
+
+
+def _bytes(module: Module, call: Call, kernel: Kernel) -> int:
+    """Bytes of what a kernel reads and writes; of rows that lie apart without what is between."""
+    views = {view.buffer.name: view for view in module.views}
+    return sum(
+        buffer.bytes if name not in views else min(buffer.bytes, views[name].bytes)
+        for name, buffer in zip(call.args, kernel.params, strict=True)
+    )
 
 
 def _methods(part: Part, kernel: str, hertz: float) -> tuple[MethodReport, ...]:

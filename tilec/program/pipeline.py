@@ -17,8 +17,10 @@ from tilec.lang.lower import lower
 from tilec.lower.ahead import Prepared, prepare
 from tilec.lower.buffers import input_places
 from tilec.lower.decide import Decision
+from tilec.lower.join import joined
 from tilec.lower.pipeline import PASSES as KERNEL_PASSES
 from tilec.lower.pipeline import lower_program
+from tilec.lower.translate import Place
 from tilec.lower.views import VIEWS
 from tilec.options import CONVOLUTIONS as CONVOLUTION_METHODS
 from tilec.options import PRODUCTS as PRODUCT_METHODS
@@ -200,6 +202,12 @@ def _strides(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     }
 
 
+def _places(program: Program, recipe: Recipe) -> dict[str, Place]:
+    """Where inputs lie, and values that are computed as parts of others."""
+    joins = joined(program, core_of(recipe.options), recipe.options.disable)
+    return {**input_places(program, _strides(recipe)), **joins.places()}
+
+
 def lower_kernels(
     program: Program,
     recipe: Recipe,
@@ -336,7 +344,7 @@ def _products(program: Program, recipe: Recipe, hook: Hook) -> Products:
 def _methods(program: Program, bound: set[str], recipe: Recipe, hook: Hook) -> Methods:
     """The program with its convolutions rewritten where that pays."""
     options = recipe.options
-    places = input_places(program, _strides(recipe))
+    places = _places(program, recipe)
     work = partial(
         choose_methods, program, core_of(options), options, places, bound, recipe.schedule
     )
@@ -355,7 +363,7 @@ def _packed_ahead(split: Split, recipe: Recipe, methods: Methods) -> Prepared | 
     if not split.constants or "pack-ahead" in disabled or "tile" in disabled:
         return None
     core = core_of(recipe.options)
-    places = input_places(split.main, _strides(recipe))
+    places = _places(split.main, recipe)
     constants = frozenset(split.constants)
     prepared = prepare(
         split.main,
