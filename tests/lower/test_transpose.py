@@ -138,3 +138,44 @@ def test_what_is_read_and_written_is_larger_than_the_cache(kilobytes: int, strip
     text = "function (A[M, N]) -> (T) { T[j, i : N, M] = =(A[i, j]); }"
     (kernel,) = lower_program(program(text, A=(64, 64)), core=core).kernels
     assert any(isinstance(each, Prefetch) for each in statements(kernel.body)) is strips
+
+
+@pytest.mark.parametrize("rows", [95, 96, 97, 127, 129, 160])
+@pytest.mark.parametrize("columns", [16, 17, 31, 32])
+def test_blocks_that_lie_in_one_piece_are_written_in_runs(
+    rows: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the squares and the blocks of two of them, from any address."""
+    core = replace(host_core(), l2_bytes=1 << 16, l3_bytes=0, core_gigabytes=0)
+    monkeypatch.setattr("tilec.target.core.host_core", lambda: core)
+    monkeypatch.setattr("tilec.lower.transpose.RUN_BYTES", 128)
+    text = f"T[n, j, i : 4, {columns}, {rows}] = =(A[n, i, j] * A[n, i, j] + D[n, i, j])"
+    function = tilec.function(text)
+    held = np.arange(4 * rows * columns + 1, dtype=np.float32) % 1009
+    a = held[1:].reshape(4, rows, columns)
+    executable = function.compile(a, a)
+    if core.vector_bytes:
+        assert "prefetch to write" in executable.source("kernel")
+    assert "nontemporal" not in executable.source("kernel")
+    for threads in (1, 2):
+        found = np.asarray(function(a, a, num_threads=threads))
+        np.testing.assert_array_equal(found, (a * a + a).transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "rate", "runs"),
+    [
+        ("T[j, i : 32, 1999] = =(A[i, j])", (1999, 32), 0, True),
+        ("T[j, i : 32, 1999] = =(A[i, j])", (1999, 32), 1e3, False),
+        ("T[j, i : 32, 1999] = =(A[i, j])", (1999, 33), 0, False),
+        ("T[j, i : 33, 1999] = =(A[i, j])", (1999, 33), 0, False),
+    ],
+)
+def test_runs_need_blocks_in_one_piece_and_few_cores(
+    text: str, shape: tuple[int, int], rate: float, runs: bool
+) -> None:
+    """Rows that are as long as what is read of them, short enough, and stores that may ask."""
+    core = replace(host_core(), vector_bytes=64, l2_bytes=1 << 18, l3_bytes=0, core_gigabytes=rate)
+    (kernel,) = lower_program(program(text, A=shape), core=core).kernels
+    asked = [e for e in statements(kernel.body) if isinstance(e, Prefetch) and e.to_write]
+    assert (len(asked) >= 16) is runs  # an edge may ask for itself

@@ -41,10 +41,6 @@ for lines that nobody needs. Rows of 8 KiB that asked 2 KiB ahead took 1.06 time
 PAGES = 4
 """The same for what it loads: rows of 16 KiB gain by asking a page ahead, rows of 8 KiB lose."""
 
-_TRAFFIC = 1.5
-"""Lines that an ordinary copy moves for each that it has to: read, read again, written."""
-
-
 @dataclass(frozen=True, slots=True)
 class Arrays:
     """Arguments that are only written, and those whose lines are asked for before loads."""
@@ -74,19 +70,19 @@ class Nontemporal:
     @staticmethod
     def of(core: Core) -> Nontemporal:
         """What suits a processor."""
-        asks = core.threads * core.core_gigabytes * _TRAFFIC <= core.memory_gigabytes
-        return Nontemporal(core.last_cache_bytes, core.line_bytes, core.l2_bytes, asks)
+        return Nontemporal(core.last_cache_bytes, core.line_bytes, core.l2_bytes, core.asks)
 
     def apply(self, kernel: Kernel) -> Kernel:
         """Change the stores of a kernel."""
         if sum(buffer.bytes for buffer in kernel.params) <= self.cache_bytes:
             return kernel
         read = {e.buffer for e in expressions(kernel.body) if isinstance(e, Load)}
-        written = {b.name for b in kernel.params if b.writable and b.name not in read}
+        # Rows that several passes read have been asked for in an earlier one, and so has what a
+        # transpose stores in runs.
+        known = {s.buffer for s in statements(kernel.body) if isinstance(s, Prefetch)}
+        written = {b.name for b in kernel.params if b.writable} - read - known
         if not written:
             return kernel
-        # Rows that several passes read have been asked for in an earlier one.
-        known = {s.buffer for s in statements(kernel.body) if isinstance(s, Prefetch)}
         read = {b.name for b in kernel.params if b.bytes > self.held_bytes} - known - written
         return replace(kernel, body=self._block(kernel.body, Arrays(written, read), ()))
 

@@ -12,6 +12,10 @@ time wherever they lie. Rows that end within a page are too short for the prefet
 loop goes on behind them, some of its iterations are part of the strip; else each square asks for
 the one below, in the next strip.
 
+Rows that follow each other without a gap are one run, and where a block of them fits into the
+second-level cache, it is read as it lies and written in runs, too, by stores that ask for their
+lines: on few cores, that is faster than single lines past the caches.
+
 Only whole lines can be written past the caches. Where the rows of a result begin within lines, each
 row of a square waits in scratch memory for the square below, and a line is taken out of both.
 
@@ -75,6 +79,15 @@ them are stored across lines."""
 APART_BYTES = 1536
 """Rows of a result that begin within lines closer to each other are faster in groups."""
 
+RUN_BYTES = 1024
+"""Of each row of a result that is written in runs: a block of that height stays in L2."""
+
+_BLOCKS = 8
+"""Blocks that L2 holds: this one, what is read next, what is written, and what is in the way."""
+
+_AHEAD_BYTES = 256
+"""Between a store into a run and the line that it asks for."""
+
 _LEAST_STRIPS = 4
 """Of fewer strips most rows would be stored across lines."""
 
@@ -105,20 +118,24 @@ class Transposition:
         across: Loop along which the reads are consecutive.
         reads: These reads.
         lanes: Elements of a vector, and rows of a square.
+        line: Elements of a cache line.
         groups: Squares of a group along the two loops, iterations of the one beside them.
         beside: Loop that goes on where rows of the reads end, if strips take some of it.
         waits: Whether rows of a square wait for the square below, to be stored as whole lines.
         asks: Whether a square asks for that of the next strip.
+        runs: Whether blocks are read as they lie and written in runs, by stores that ask.
     """
 
     along: Axis
     across: Axis
     reads: tuple[Read, ...]
     lanes: int
+    line: int
     groups: Mapping[str, int]
     beside: Axis | None
-    waits: bool
-    asks: bool
+    waits: bool = False
+    asks: bool = False
+    runs: bool = False
 
 
 def turn_of(flat: FlatPiece, target: Target) -> Turn | None:
@@ -162,8 +179,12 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
     lanes = core.lanes(size)
     if lanes < 2 or min(turn.along.extent, across.extent) < lanes:
         return None
+    known = (turn.along, across, turn.reads, lanes, core.line_bytes // size)
     moved = prod(axis.extent for axis in axes) * size * (1 + len(turn.reads))
     is_large = moved > core.last_cache_bytes
+    if is_large and _is_block(turn, RUN_BYTES * across.extent, core):
+        groups = {turn.along.name: RUN_BYTES // (lanes * size), across.name: across.extent}
+        return Transposition(*known, groups, None, runs=True)
     others = [axis for axis in axes if axis is not turn.along]
     is_whole = all(store.coefficient(axis.name) * size % core.line_bytes == 0 for axis in others)
     strips = turn.along.extent // lanes
@@ -177,7 +198,20 @@ def transposition(flat: FlatPiece, target: Target, core: Core) -> Transposition 
             groups[beside.name] = max(1, STRIP_BYTES // (across.extent * size))
     is_short = beside is None and across.extent * size <= STRIP_BYTES
     asks = is_large and (is_whole or waits) and is_short
-    return Transposition(turn.along, across, turn.reads, lanes, groups, beside, waits, asks)
+    return Transposition(*known, groups, beside, waits, asks)
+
+
+def _is_block(turn: Turn, size: int, core: Core) -> bool:
+    """Whether rows that are read follow each other, and so many of them fit into L2.
+
+    Args:
+        turn: The loops and the reads.
+        size: Bytes of a block of each read.
+        core: The processor.
+    """
+    steps = {form_of(read.access[0]).coefficient(turn.along.name) for read in turn.reads}
+    fits = size * len(turn.reads) * _BLOCKS <= core.l2_bytes
+    return core.asks and fits and steps == {turn.across.extent}
 
 
 def _beside(turn: Turn, others: Sequence[Axis]) -> Axis | None:
@@ -243,7 +277,10 @@ class TransposeWriter:
     @property
     def _grouped(self) -> list[Axis]:
         """Loops whose iterations come in groups, the innermost first."""
-        inner = (self.problem.across, self.problem.beside, self.problem.along)
+        problem = self.problem
+        inner = (problem.across, problem.beside, problem.along)
+        if problem.runs:
+            inner = (problem.along, problem.across)
         return [axis for axis in inner if axis is not None]
 
     def _count(self, axis: Axis) -> int:
@@ -317,6 +354,8 @@ class TransposeWriter:
             if problem.asks:
                 below = build.const(form.coefficient(along) * lanes)
                 stmts += [Prefetch(row.buffer, build.add(row.index, below)) for row in rows]
+            if problem.runs:
+                stmts += self._next_block(read)
             square = turned(rows, f".square{number}.")
             stmts += square.stmts
             held = Buffer(f".column{number}", kind, 1, scope=Scope.REGISTER, writable=True)
@@ -337,11 +376,33 @@ class TransposeWriter:
             point = {across: build.add(starts[across], build.const(c))}
             wide = widen(substitute(value, point), along, starts[along], lanes, None, registers)
             wheres.append(substitute(store, {**starts, **point}))
+            if problem.runs:
+                ahead = build.const(_AHEAD_BYTES // wide.type.dtype.bytes)
+                stmts.append(Prefetch(self.target.output.name, build.add(wheres[c], ahead), True))
             if problem.waits:
                 stmts.append(Store(_WAITING, self._waiting(c, own=True), wide))
             else:
                 stmts.append(Store(self.target.output.name, wheres[c], wide))
         return [*stmts, *(self._joined(wheres) if problem.waits else ())]
+
+    def _next_block(self, read: Read) -> list[Stmt]:
+        """Ask for a part of the next block, which lies behind this one: as much as a square."""
+        problem, lanes = self.problem, self.problem.lanes
+        along, across = problem.along, problem.across
+        height = problem.groups[along.name]
+        group, squares = build.var(f"{along.name}.group"), build.const(height)
+        below = build.sub(build.var(self._loop(along)), group)
+        done = build.add(build.mul(build.var(self._loop(across)), squares), below)
+        row = build.mul(build.add(group, squares), build.const(lanes))
+        begin = {
+            along.name: build.add(row, build.const(along.low)),
+            across.name: build.const(across.low),
+        }
+        form = form_expr(form_of(read.access[0]))
+        where = build.add(substitute(form, begin), build.mul(done, build.const(lanes * lanes)))
+        name = self.places[read.tensor].buffer.name
+        parts = range(0, lanes * lanes, problem.line)
+        return [Prefetch(name, build.add(where, build.const(at))) for at in parts]
 
     def _joined(self, wheres: Sequence[Expr]) -> list[Stmt]:
         """Store the rows of a square in lines, of which most begin in the square above.

@@ -23,6 +23,10 @@ _OF_CODE: Final = ("widest_lanes", "gpu", "has_f64")
 """What the language of a backend brings, not the processor."""
 
 
+_TRAFFIC = 1.5
+"""Lines that an ordinary copy moves for each that it has to: read, read again, written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """What the cost model knows of a core and of the memory behind it.
@@ -91,6 +95,14 @@ class Core:
     def last_cache_bytes(self) -> int:
         """Size of the cache before memory."""
         return max(self.l2_bytes, self.l3_bytes)
+
+    @property
+    def asks(self) -> bool:
+        """Whether ordinary stores that ask for their lines ahead beat those past the caches.
+
+        A core has few lines under way, and a store past the caches keeps one until memory has it.
+        """
+        return self.threads * self.core_gigabytes * _TRAFFIC <= self.memory_gigabytes
 
     def lanes(self, dtype_bytes: int) -> int:
         """Elements of one vector; at least 1."""
