@@ -41,6 +41,7 @@ for lines that nobody needs. Rows of 8 KiB that asked 2 KiB ahead took 1.06 time
 PAGES = 4
 """The same for what it loads: rows of 16 KiB gain by asking a page ahead, rows of 8 KiB lose."""
 
+
 @dataclass(frozen=True, slots=True)
 class Arrays:
     """Arguments that are only written, and those whose lines are asked for before loads."""
