@@ -144,7 +144,9 @@ class _KernelWriter:
     def _function(self, stmts: tuple[Stmt, ...], inside: _Inside) -> FunctionWriter:
         name = identifier(self.kernel.name) + (f"_{len(self.texts)}" if self.texts else "")
         uses = Uses().block((*inside.lets, *stmts))
-        wide = any(max(b.high, -b.low) >= INT_ELEMENTS for b in self.kernel.buffers().values())
+        buffers = self.kernel.buffers().values()
+        # A processor adds constants to 64-bit addresses on the way, but extends each sum of ints.
+        wide = not self.machine.is_gpu or any(max(b.high, -b.low) >= INT_ELEMENTS for b in buffers)
         index = self.helpers.dialect.types["i64"] if wide else "int"
         writer = FunctionWriter(name, self.helpers, index)
         for buffer in self.kernel.params:

@@ -136,6 +136,12 @@ def test_workers_take_parts() -> None:
     assert (step.sizes, step.local) == ((2,), (1,))
 
 
+def test_offsets_have_the_width_of_registers() -> None:
+    """Those of a GPU are of 32 bits; a processor would extend each sum to 64."""
+    steps = [emit_module(doubled(), OPENCL, machine).runs[0].steps[0] for machine in (CPU, GPU)]
+    assert [step.index for step in steps if isinstance(step, Launch)] == ["long", "int"]
+
+
 def stepped() -> Module:
     """A serial loop around a parallel one, each round of which reads what the last one wrote."""
     at = build.add(build.mul(ROUND, build.const(8)), J)
