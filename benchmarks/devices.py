@@ -9,29 +9,23 @@ from __future__ import annotations
 
 import json
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import click
 import numpy as np
 
 import tilec
-from benchmarks import sets
-from benchmarks.case import Case, aligned
+from benchmarks import besides
+from benchmarks.besides import ROUNDS, WRONG, in_turns
 from benchmarks.session import relative_error
 from tilec.cli.report import print_table
 from tilec.version import __version__
 
-ROUNDS = 7
 GROUP = 64
-SLOW = 0.5
-"""Who takes so many seconds has two turns, and no call to warm up before them."""
-WRONG = 1e-3
 
 _GEMM = """
 __kernel void plain(__global const float* a, __global const float* b, __global float* c) {{
@@ -81,17 +75,6 @@ class Measured:
     error: float
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Medians of the seconds of a row of a set, on a device and by LLVM."""
-
-    row: str
-    tilec: float
-    llvm: float
-    ratio: float
-    error: float
-
-
 def gemm(size: int) -> Row:
     square = (size, size)
     return Row(
@@ -119,35 +102,56 @@ ROWS = (gemm(256), gemm(512), gemm(1024), conv(56, 64), conv(28, 128), conv(14, 
 @click.option("--target", help="One device; by default all.")
 @click.option("--only", default="", help="Rows whose name has this in it.")
 @click.option("--set", "name", help="The rows of a set ('python -m benchmarks list').")
-@click.option("--json", "to", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
-def main(target: str | None, only: str, name: str | None, to: Path | None) -> None:
-    """Measure OpenCL devices against plain kernels, or a set of rows against LLVM."""
+@click.option(
+    "--json",
+    "to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write JSON; rows of a set that are in the file stay as they are.",
+)
+@click.option("--seconds", type=float, help="Begin no more rows of a set after so long.")
+@click.option("--prepare", is_flag=True, help="Compile the rows of a set and check their results.")
+def main(
+    target: str | None,
+    only: str,
+    name: str | None,
+    to: Path | None,
+    seconds: float | None,
+    prepare: bool,
+) -> None:
+    """Measure OpenCL devices against plain kernels, or a set of rows against LLVM.
+
+    A set may be measured in slices: what has been compiled before comes out of the cache, and what
+    has been measured before is not measured again.
+    """
+    before: list[dict[str, Any]] = []
+    if to is not None and name is not None and to.exists():
+        before = json.loads(to.read_text())
     documents: list[dict[str, Any]] = []
     for info in tilec.devices():
         if not info.usable or target not in (None, info.target):
             continue
         click.echo(f"{info.name} ({info.version})")
+        facts = {
+            "device": info.name,
+            "driver": info.version,
+            "processor": platform.machine(),
+            "tilec": __version__,
+            **({} if name is None else {"set": name}),
+        }
         if name is None:
             rows = _against_plain(info.target, only)
         else:
-            rows = _against_llvm(info.target, name, only)
-        documents.append(
-            {
-                "device": info.name,
-                "driver": info.version,
-                "processor": platform.machine(),
-                "tilec": __version__,
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
-                "rounds": ROUNDS,
-                **({} if name is None else {"set": name}),
-                "rows": [asdict(each) for each in rows],
-            }
-        )
+            known = [
+                row for each in before if facts.items() <= each.items() for row in each["rows"]
+            ]
+            rows = besides.measure(info.target, name, only, known, seconds, prepare=prepare)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        documents.append({**facts, "made": made, "rounds": ROUNDS, "rows": rows})
     if to is not None:
         to.write_text(json.dumps(documents, indent=1) + "\n")
 
 
-def _against_plain(target: str, only: str) -> list[Measured]:
+def _against_plain(target: str, only: str) -> list[dict[str, Any]]:
     rows = list(measured(target, [row for row in ROWS if only in row.name]))
     print_table(
         ("", "tilec, ms", "plain, ms", "llvm, ms", "GFLOP/s", "plain / tilec"),
@@ -157,46 +161,7 @@ def _against_plain(target: str, only: str) -> list[Measured]:
             for each in rows
         ],
     )  # fmt: skip
-    return rows
-
-
-def _against_llvm(target: str, name: str, only: str) -> list[Compared]:
-    cases, _ = sets.choose(sets.load(name), only=only or None, everything=False, quick=False)
-    rows = list(compared(target, cases))
-    print_table(
-        ("", "tilec, ms", "llvm, ms", "llvm / tilec", "error"),
-        [
-            (each.row, f"{1e3 * each.tilec:.3f}", f"{1e3 * each.llvm:.3f}",
-             f"{each.ratio:.2f}", f"{each.error:.0e}")
-            for each in rows
-        ],
-    )  # fmt: skip
-    return rows
-
-
-def compared(target: str, cases: Sequence[Case]) -> Iterator[Compared]:
-    """Each row of a set on a device, on arrays that lie there, and by LLVM, in turns."""
-    for case in cases:
-        inputs, function = case.inputs(), tilec.function(case.program)
-        constants = {name: inputs[name] for name in case.shapes if name in case.constants}
-        passed = [inputs[name] for name in case.shapes if name not in case.constants]
-        function = function.bind(**constants) if constants else function
-        there = [tilec.array(each, target) for each in passed]
-        executable = function.compile(*there)
-        host = function.compile(*passed, target="llvm")
-        out = tilec.array(np.zeros(case.output, np.float32), target)
-        on_host = aligned(case.output)
-        times = _in_turns(
-            {
-                "tilec": lambda e=executable, t=there, o=out: e(*t, out=o).wait(),
-                "llvm": lambda h=host, a=passed, o=on_host: h(*a, out=o),
-            }
-        )
-        error = relative_error(out.numpy(), case.reference(inputs))
-        if error > WRONG:
-            raise click.ClickException(f"{case.name}: the result is off by {error:.1e}")
-        best = times["tilec"]
-        yield Compared(case.name, best, times["llvm"], times["llvm"] / best, error)
+    return [asdict(each) for each in rows]
 
 
 def measured(target: str, rows: Sequence[Row]) -> Iterator[Measured]:
@@ -215,7 +180,7 @@ def measured(target: str, rows: Sequence[Row]) -> Iterator[Measured]:
             "plain": plain,
             "llvm": lambda h=host, a=arrays, o=on_host: h(*a, out=o),
         }
-        times = _in_turns(runs)
+        times = in_turns(runs)
         error = relative_error(out.numpy(), on_host)
         if max(error, relative_error(other.numpy(), on_host)) > WRONG:
             raise click.ClickException(f"{row.name}: the results differ by {error:.1e}")
@@ -244,25 +209,6 @@ def plain_kernel(row: Row, arrays: Sequence[tilec.DeviceArray]) -> Callable[[], 
         device.wait()
 
     return run
-
-
-def _in_turns(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    first = {name: _seconds(run) for name, run in runs.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(ROUNDS):
-        for name, run in runs.items():
-            if first[name] < SLOW:
-                run()  # workers of the last one may still spin
-            elif turn >= 2:
-                continue
-            seconds[name].append(_seconds(run))
-    return {name: median(each) for name, each in seconds.items()}
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -31,6 +32,24 @@ def test_a_small_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_small_convolution_is_what_the_plain_kernel_makes_it() -> None:
     (row,) = devices.measured(targets()[1], [devices.conv(4, 8)])
     assert row.error < devices.WRONG
+
+
+@pytest.mark.skipif(len(targets()) == 1, reason="there is no OpenCL device")
+def test_a_set_is_measured_in_slices(tmp_path: Path) -> None:
+    """Prepared, left for later, measured, and then not measured again."""
+    file = tmp_path / "found.json"
+    words = ["--set", "gemm-squares", "--only", "64x64x64", "--json", str(file)]
+    rows: list[dict[str, Any]] = []
+    for more in (["--prepare"], ["--seconds", "-1"], [], []):
+        done = CliRunner().invoke(devices.main, [*words, *more])
+        assert done.exit_code == 0, done.output
+        assert f"{int('-1' in more)} rows are left" in done.output
+        rows.append(json.loads(file.read_text())[0]["rows"][0])
+    prepared, later, measured, again = rows
+    assert later == prepared
+    assert "ratio" not in prepared
+    assert measured["ratio"] == pytest.approx(measured["llvm"] / measured["tilec"])
+    assert again == measured
 
 
 def test_results_are_as_promised() -> None:

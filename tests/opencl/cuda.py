@@ -1,4 +1,4 @@
-"""Compiling CUDA C, where there is a compiler for it."""
+"""Compiling CUDA C where there is a compiler for it, and reading it where there is one for C++."""
 
 from __future__ import annotations
 
@@ -9,8 +9,25 @@ from pathlib import Path
 import pytest
 
 NVCC = shutil.which("nvcc")
+CXX = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
 
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="there is no nvcc")
+needs_cxx = pytest.mark.skipif(CXX is None, reason="there is no C++ compiler")
+
+
+def complaints(text: str) -> str:
+    """What a C++ compiler says about the syntax, names and types of a text; nothing if it is fine.
+
+    It knows the words of CUDA from ``cuda_words.h``, so that no machine goes without this check.
+    """
+    assert CXX is not None
+    words = Path(__file__).with_name("cuda_words.h")
+    # Warnings that would be about how things are arranged, and pragmas that C++ has not.
+    fine = ["-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-variable"]
+    warn = ["-Wall", "-Wextra", "-Werror", *fine]
+    command = [CXX, "-std=c++14", "-fsyntax-only", *warn, "-include", str(words), "-x", "c++", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else ""
 
 
 def compile_cuda(text: str, folder: Path, name: str) -> str:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import tilec
 from tests.kernel.grouped import ITEMS, TAKE, TURN, doubly_buffered, grouped, tree, turned_vectors
 from tests.lower.interpret import run_module
-from tests.opencl.cuda import compile_cuda, needs_nvcc, registers
+from tests.opencl.cuda import compile_cuda, complaints, needs_cxx, needs_nvcc, registers
 from tests.opencl.test_emit import DEVICES, run
 from tilec.errors import GroupError, TargetError
 from tilec.kernel.ir import Barrier, Module
@@ -128,6 +129,43 @@ def test_schedules_for_gpus_run_on_any_device(name: str) -> None:
     assert "reqd_work_group_size" in executable.source("opencl")
     wanted = function.compile(*given, target="reference")(*given)
     np.testing.assert_allclose(executable(*given), wanted, rtol=2e-5)
+
+
+@pytest.mark.skipif(not DEVICES, reason="there is no OpenCL device")
+def test_sums_of_halves_are_rounded_before_they_are_stored() -> None:
+    function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+    random = np.random.default_rng(1)
+    given = [random.random(shape).astype(ml_dtypes.bfloat16) for shape in ((16, 3), (3, 16))]
+    found = function.compile(*given, options=replace(GPU_OPTIONS, debug=True))(*given)
+    np.testing.assert_array_equal(found, function(*given, target="reference"))
+
+
+@needs_cxx
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_cuda_has_the_syntax_of_its_language(name: str) -> None:
+    text, shapes = PROGRAMS[name]
+    specs = [tilec.Spec(shape, "f32") for shape in shapes.values()]
+    source = tilec.function(text).compile(*specs, options=GPU_OPTIONS).source("cuda")
+    assert not complaints(source)
+
+
+@needs_cxx
+def test_cuda_of_all_kinds_of_values_has_the_syntax_of_its_language() -> None:
+    """Types that are written out, functions of helpers, and wrapping integers."""
+    function = tilec.function(
+        "function (H[N], I[N], X[N]) -> (A, B, C) { A = max(H, H * H); B = I / I; C = erf(X) + X; }"
+    )
+    specs = [tilec.Spec((70,), each) for each in ("bf16", "i64", "f32")]
+    assert not complaints(function.compile(*specs, options=GPU_OPTIONS).source("cuda"))
+
+
+@needs_cxx
+def test_faulty_cuda_is_complained_of() -> None:
+    text = emit_module(turned_vectors(), CUDA, GPU).text
+    assert not complaints(text)
+    assert "threadIndex" in complaints(text.replace("threadIdx", "threadIndex"))
+    assert complaints(text.replace("float4", "float3"))
+    assert complaints(text.replace(";", "", 1))
 
 
 @needs_nvcc

@@ -55,7 +55,7 @@ from tilec.lower.staging import (
     points,
     put,
 )
-from tilec.lower.translate import RESULT, Place, Places, form_expr, translate
+from tilec.lower.translate import RESULT, Place, Places, convert, form_expr, translate
 from tilec.lower.walk import substitute
 from tilec.records import dataclass
 from tilec.schedule.grouped import Grouped, Sides, tile_elems
@@ -290,10 +290,13 @@ class GroupWriter:
         return [*stmts, *_where(start, points(columns), plan.columns, inner)]
 
     def _result(self, value: Expr, values: Mapping[str, Expr]) -> Expr:
-        """What is stored for a sum."""
-        if self.partial is not None or self.problem.epilogue is None:
+        """What is stored for a sum, which may be of a wider type than the contraction."""
+        if self.partial is not None:
             return value
-        return substitute(translate(self.problem.epilogue, self.places, {RESULT: value}), values)
+        result = convert(value, self.problem.result)
+        if self.problem.epilogue is None:
+            return result
+        return substitute(translate(self.problem.epilogue, self.places, {RESULT: result}), values)
 
     def _slot(self) -> Form:
         """Where a sum is stored: in the output, or among the partial sums of one part."""
