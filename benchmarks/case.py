@@ -102,6 +102,7 @@ class Case:
         program: Tile text.
         shapes: Shape of each input, in the order of the program; all are f32.
         output: Shape of the result; of several results, which follow one another, their elements.
+        turns: Whether it is a permutation that moves the last axis.
         constants: Inputs that are known before the call, such as weights.
         scales: Standard deviations of inputs, where those are not 1.
         flop: Floating-point operations of the definition, two for a multiplication with addition.
@@ -116,6 +117,7 @@ class Case:
     flop: int
     reference: Callable[[Inputs], Array]
     peers: Mapping[str, Maker]
+    turns: bool = False
     constants: frozenset[str] = field(default=frozenset[str]())
     scales: Mapping[str, float] = field(default_factory=dict[str, float])
 

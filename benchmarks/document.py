@@ -96,6 +96,7 @@ def row_json(row: RowResult, limits: Limits) -> dict[str, Any]:
         "roof": roof,
         "limit_seconds": shortest,
         "peak": row.peak,
+        "turning_seconds": row.turning,
         "best_ratio": min(others, default=None),
         "contenders": contenders,
         "failures": dict(row.failures),

@@ -75,6 +75,9 @@ def _table(made: dict[str, Any]) -> Table:
     table.add_column("row", no_wrap=True)
     for heading in ("time", "±", "GFLOP/s", "GB/s", "limit", "of"):
         table.add_column(heading, justify="left" if heading == "of" else "right", no_wrap=True)
+    turned = any(row.get("turning_seconds") for row in made["rows"])
+    if turned:
+        table.add_column("turning", justify="right", no_wrap=True)
     for name in present:
         table.add_column(f"vs {name}", justify="right", no_wrap=True)
     table.add_column("error", justify="right", no_wrap=True)
@@ -92,6 +95,9 @@ def _table(made: dict[str, Any]) -> Table:
             f"{own['fraction']:.0%}",
             row["roof"],
         ]
+        if turned:
+            turning = row.get("turning_seconds")
+            cells.append(f"{turning / own['median']:.0%}" if turning else Text("-", style="dim"))
         cells += [_ratio(row["contenders"].get(name)) for name in present]
         style = "bold red" if not own["error"] <= WRONG else ""
         cells.append(Text(f"{own['error']:.0e}", style=style))

@@ -11,9 +11,10 @@ import numpy as np
 
 import tilec
 from benchmarks.case import Array, Case, Inputs, Work, aligned
-from benchmarks.limits import Limits, better, measure_limits, peak_meter
+from benchmarks.limits import DRAM, Limits, better, measure_limits, peak_meter
 from benchmarks.peers import Found
 from benchmarks.sets import Set
+from benchmarks.turning import turning_meter
 from tilec.bench.measure import Plan, Timing, measure, timed
 from tilec.bench.statistic import spread
 
@@ -49,6 +50,8 @@ class RowResult:
         workspace_bytes: Scratch memory of tilec's call.
         schedule: The schedules that tilec chose, one for each kernel that has one.
         peak: Median of the peak, operations per second, between the turns of this row.
+        turning: Median time of a transposing copy by hand of as many bytes, there as well; only of
+            permutations that go to memory.
     """
 
     name: str
@@ -60,6 +63,7 @@ class RowResult:
     workspace_bytes: int
     schedule: tuple[str, ...]
     peak: float | None = None
+    turning: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,17 @@ class Session:
         rows: list[RowResult] = []
         for number, case in enumerate(cases, 1):
             self.tell(f"{chosen.name} {number}/{len(cases)}: {case.name}")
-            rows.append(self.row(case, meter))
+            is_turned = case.turns and before.level(case.bytes).name == DRAM
+            turning = turning_meter(self.threads, case.bytes) if is_turned else None
+            rows.append(self.row(case, meter, turning))
         self.tell("limits of this machine, again")
         after = measure_limits(self.threads, quick=self.quick)
         return SetResult(chosen, better(before, after), tuple(rows), skipped)
 
-    def row(self, case: Case, meter: Callable[[], float]) -> RowResult:
-        """Measure one row."""
+    def row(
+        self, case: Case, meter: Callable[[], float], turning: Callable[[], float] | None = None
+    ) -> RowResult:
+        """Measure one row, and between the turns what a row is held against."""
         inputs = case.inputs()
         works: dict[str, Work] = {}
         failures: dict[str, str] = {}
@@ -138,8 +146,15 @@ class Session:
                 works.pop(name, None)
                 failures[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         peaks: list[float] = []
+        turnings: list[float] = []
+
+        def look() -> None:
+            peaks.append(meter())
+            if turning is not None:
+                turnings.append(turning())
+
         runs = {name: work.seconds or timed(work.run) for name, work in works.items()}
-        timings = measure(runs, self.plan, lambda: peaks.append(meter()))
+        timings = measure(runs, self.plan, look)
         return RowResult(
             name=case.name,
             flop=case.flop,
@@ -150,6 +165,7 @@ class Session:
             workspace_bytes=own.workspace,
             schedule=own.schedule,
             peak=spread(peaks).median if peaks else None,
+            turning=spread(turnings).median if turnings else None,
         )
 
 

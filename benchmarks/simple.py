@@ -25,6 +25,7 @@ class Definition:
             counts, so an operator that cannot write into an array returns one of its own.
         jax: The result, given the module ``jax`` and the arrays.
         reference: The result in float64.
+        turns: Whether it is a permutation that moves the last axis.
     """
 
     program: str
@@ -34,6 +35,7 @@ class Definition:
     torch: Callable[[Any, Sequence[Any], Any], Any]
     jax: Callable[[Any, Sequence[Any]], Any]
     reference: Callable[[Sequence[Array]], Array]
+    turns: bool = False
 
 
 def gelu(x: Array) -> Array:
@@ -53,7 +55,9 @@ def make(name: str, what: Definition) -> Case:
         "torch-compile": lambda torch, inputs: _compiled(torch, what, inputs),
         "jax": lambda jax, inputs: _jitted(jax, what, inputs),
     }
-    return Case(name, what.program, what.shapes, what.output, what.flop, reference, peers)
+    return Case(
+        name, what.program, what.shapes, what.output, what.flop, reference, peers, what.turns
+    )
 
 
 def _eager(torch: Any, what: Definition, inputs: Inputs) -> Work:

@@ -60,6 +60,7 @@ def _permute(axes: tuple[int, ...], shape: tuple[int, ...]) -> Definition:
         lambda torch, of, out: _copied(of[0].permute(axes), out),
         lambda jax, of: jax.numpy.transpose(of[0], axes) + jax.numpy.float32(0),
         lambda of: np.transpose(of[0], axes),
+        turns=axes[-1] != len(axes) - 1,
     )
 
 

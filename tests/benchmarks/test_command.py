@@ -132,6 +132,25 @@ def test_weights_are_bound() -> None:
     assert row.contenders["tilec"].error < 1e-5
 
 
+def test_permutations_are_held_against_a_copy_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no level but memory holds them, and the last axis moves."""
+    rows = [
+        Row({"op": "permute", "axes": [1, 0], "shape": [512, 512]}),
+        Row({"op": "permute", "axes": [1, 0, 2], "shape": [3, 4, 5]}),
+    ]
+    cases = [make_case("movement", row) for row in rows]
+    monkeypatch.setattr("benchmarks.session.measure_limits", known_limits)
+    session = Session(PLAN, 1, NONE, True, lambda line: None)
+    made = document(session.run(SET, cases, {}), NONE, 1, quick=True)
+    first, second = made["rows"]
+    assert first["turning_seconds"] > 0
+    assert second["turning_seconds"] is None
+    (heading, row, other) = printed(made).splitlines()[4:7]
+    assert "turning" in heading
+    assert "%" in row
+    assert " - " in other
+
+
 def test_absent_peers_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = peers.Peer("torch", "a_module_that_is_not_there", "PyTorch")
     monkeypatch.setattr(peers, "PEERS", (missing, *peers.PEERS[-1:]))

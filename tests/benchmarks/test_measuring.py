@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 
+from benchmarks.case import aligned
 from benchmarks.limits import Level, Limits, better, measure_limits
+from benchmarks.turning import COLUMNS, turned, turning_meter
 from tilec.bench.measure import Plan, measure, settle, timed, timing
 from tilec.bench.statistic import Spread, geometric_mean, spread
 
@@ -112,3 +115,11 @@ def test_limits_of_this_machine() -> None:
     assert found.flops.best > 1e8
     assert found.levels[-1].name == "DRAM"
     assert all(level.read.best > 1e7 and level.triad.best > 1e7 for level in found.levels)
+
+
+def test_a_copy_by_hand_is_transposed() -> None:
+    read, written = aligned((48, COLUMNS)), aligned((COLUMNS, 48))
+    read[:], written[:] = np.arange(48 * COLUMNS).reshape(48, COLUMNS), 0
+    turned(read, written, 2)()
+    np.testing.assert_array_equal(written, read.T)
+    assert turning_meter(1, 1 << 20)() > 0
