@@ -27,6 +27,11 @@ ROW_VECTOR = 3
 MEMORY = 0.5
 """Share of the memory's bandwidth that a stream reaches."""
 
+LONGER = 2
+"""Cycles that a kernel of many channels takes, as a multiple of those of its parts. On two cores of
+a Cascade Lake ten layers with windows of 5x5 to 13x13 took 1.5 to 3.4 (median 2.1) times as long,
+compared with their definition, as was predicted without it."""
+
 _TEXT: Final = re.compile(
     r"fft (FFT\(\d+x\d+,\d+x\d+\)) (\d+)x(\d+)x(\d+), block (\d+)(, parallel)?"
 )
@@ -164,7 +169,7 @@ def cycles(problem: Fourier, plan: FourierPlan, core: Core, size: int, *, consta
     if not constant:
         taps = problem.sliding[0].r + problem.sliding[1].r
         total += weights / size * taps * parts / core.fma_per_cycle / threads
-    return total
+    return LONGER * total
 
 
 def operations(problem: Fourier) -> tuple[float, float]:
