@@ -7,9 +7,10 @@ shares is computed once, so that F(4,3) takes 12 operations in and 12 out instea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from fractions import Fraction
+from itertools import product
 
 from tilec.kernel.ir import Apply, Const, Expr, Let, Stmt, Var, VType
 from tilec.records import dataclass
@@ -40,6 +41,25 @@ class Straight:
         if pairs:
             return self._by_columns(matrix, values, pairs)
         return self._by_rows(matrix, values)
+
+    def tile(
+        self, matrices: Sequence[Matrix], load: Callable[[tuple[int, ...]], Expr]
+    ) -> dict[tuple[int, ...], Expr]:
+        """A tile multiplied by one matrix per axis, along that axis; by position, in order."""
+        sizes = [range(len(matrix[0])) for matrix in matrices]
+        values: dict[tuple[int, ...], Expr] = {}
+        for at, matrix in enumerate(matrices):
+            found: dict[tuple[int, ...], Expr] = {}
+            before = [range(len(done)) for done in matrices[:at]]
+            for outer in product(*before):
+                for inner in product(*sizes[at + 1 :]):
+                    places = [(*outer, k, *inner) for k in sizes[at]]
+                    # Elements are loaded as they are needed: all would not fit the registers.
+                    given = [values[each] if at else self.name(load(each)) for each in places]
+                    for k, value in enumerate(self.times(matrix, given)):
+                        found[(*outer, k, *inner)] = value
+            values = found
+        return dict(sorted(values.items()))
 
     def _by_columns(
         self, matrix: Matrix, values: Sequence[Expr], pairs: list[tuple[int, int]]

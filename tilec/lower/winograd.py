@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from functools import reduce
-from itertools import product
 
 from tilec.dtypes import I32, DType
 from tilec.kernel import build
@@ -42,6 +41,7 @@ from tilec.kernel.ir import (
     VType,
 )
 from tilec.lower.flatten import Epilogue
+from tilec.lower.late import LateProducts, Layout
 from tilec.lower.special import Body
 from tilec.lower.straight import Straight
 from tilec.lower.tileloops import FAR_BYTES, TRUE, Multiply, Outputs, places_of_tile
@@ -50,7 +50,7 @@ from tilec.records import dataclass
 from tilec.schedule.winograd import WinogradPlan, padded
 from tilec.tensor.affine import Affine
 from tilec.tensor.tiling import TileAxis
-from tilec.tensor.winograd import Matrix, Winograd
+from tilec.tensor.winograd import Winograd
 
 CHUNK = 4
 """Vectors of channels that are transformed together: the elements around a tile at the border are
@@ -255,7 +255,7 @@ class WinogradWriter:
 
         matrices = [minimal.b for minimal in self.problem.matrices]
         at = build.add(build.mul(build.var(".slot"), build.const(self.row)), channel)
-        for number, value in enumerate(_transformed(code, matrices, load).values()):
+        for number, value in enumerate(code.tile(matrices, load).values()):
             index = build.add(at, build.const(number * self.tile_step))
             code.stmts.append(Store(TILES, index, value))
         return code.stmts
@@ -265,14 +265,31 @@ class WinogradWriter:
     def _products(self) -> list[Stmt]:
         """All products of a panel; the last block may have fewer tiles than the others."""
         problem, block = self.problem, self.plan.block
+        write = self._late_products if problem.late else self._register_tiles
         blocks = -(-problem.tile_count // block)
         last = problem.tile_count - (blocks - 1) * block
-        stmts = self._register_tiles(min(block, problem.tile_count))
+        stmts = write(min(block, problem.tile_count))
         if blocks > 1 and last != block:
             full = build.compare("cmp_lt", build.var(".part"), build.const(blocks - 1))
-            stmts = (If(full, stmts, self._register_tiles(last)),)
+            stmts = (If(full, stmts, write(last)),)
+        if problem.late:
+            return list(stmts)
         count = build.const(problem.products_per_tile)
         return [For(".product", _ZERO, count, tuple(self._over_members(stmts)))]
+
+    def _late_products(self, slots: int) -> tuple[Stmt, ...]:
+        """All products of a panel whose weights are transformed in registers."""
+        made = LateProducts(
+            self.problem,
+            self.plan,
+            self.kind,
+            weights=self.places[self.problem.weights].buffer.name,
+            tiles=Layout(TILES, self.tile_step, self.row),
+            sums=Layout(SUMS, self.sum_step, self.problem.width),
+        )
+        stmts = made.all(slots)
+        self.locals += [each for each in made.locals if each not in self.locals]
+        return stmts
 
     def _over_members(self, inner: Sequence[Stmt]) -> list[Stmt]:
         """A loop over the panels of a group."""
@@ -344,7 +361,7 @@ class WinogradWriter:
             return Load(SUMS, build.add(at, build.const(number * self.sum_step)), self.kind)
 
         matrices = [minimal.a for minimal in problem.matrices]
-        values = _transformed(code, matrices, load)
+        values = code.tile(matrices, load)
         held = Buffer(".out", self.kind, len(values), scope=Scope.REGISTER, writable=True)
         if held not in self.locals:
             self.locals.append(held)
@@ -386,22 +403,3 @@ def _element(at: int, axis: TileAxis) -> Expr:
         build.compare("cmp_lt", here, build.const(axis.data_extent)),
     )
 
-
-def _transformed(
-    code: Straight, matrices: Sequence[Matrix], load: Callable[[tuple[int, ...]], Expr]
-) -> dict[tuple[int, ...], Expr]:
-    """A tile multiplied by one matrix per axis, along that axis; by position, in order."""
-    sizes = [range(len(matrix[0])) for matrix in matrices]
-    values: dict[tuple[int, ...], Expr] = {}
-    for at, matrix in enumerate(matrices):
-        found: dict[tuple[int, ...], Expr] = {}
-        before = [range(len(done)) for done in matrices[:at]]
-        for outer in product(*before):
-            for inner in product(*sizes[at + 1 :]):
-                places = [(*outer, k, *inner) for k in sizes[at]]
-                # Elements are loaded as they are needed: all at once would not fit the registers.
-                given = [values[each] if at else code.name(load(each)) for each in places]
-                for k, value in enumerate(code.times(matrix, given)):
-                    found[(*outer, k, *inner)] = value
-        values = found
-    return dict(sorted(values.items()))

@@ -264,7 +264,7 @@ def _asked(
     elif conv.is_depthwise:
         reason = "each channel has a filter of its own"
     elif len(outputs) == len(sliding) <= 2 and max(outputs) <= MOST:
-        tiles = winograd_of(conv, outputs, width, plan.group)
+        tiles = winograd_of(conv, outputs, width, plan.group, late=plan.late > 0)
         reason = illegal_winograd(tiles, plan, core, size, limit)
         if reason is None:
             return tiles, plan
@@ -285,9 +285,13 @@ def _winograd(conv: Convolution, core: Core, options: Options, constant: bool) -
         if len(set(outputs)) > 1 and len({window.taps for window in sliding}) == 1:
             continue
         found: list[Transform] = []
-        for vectors, group in product(WIDTHS, GROUPS):
-            made = winograd_of(conv, outputs, vectors * lanes, group)
-            if group <= made.panels:
+        candidates = [
+            winograd_of(conv, outputs, vectors * lanes, group)
+            for vectors, group in product(WIDTHS, GROUPS)
+        ]
+        candidates.append(winograd_of(conv, outputs, lanes, late=True))
+        for made in candidates:
+            if made.group <= made.panels:
                 found += [(made, plan) for plan in plans(made, core, size, options.workspace_bytes)]
         yield from _best(found, core, size, constant)
 

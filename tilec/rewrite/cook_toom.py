@@ -61,6 +61,24 @@ def minimal_filter(m: int, r: int, points: tuple[Fraction, ...] | None = None) -
     return made
 
 
+def monic(made: Minimal) -> Minimal:
+    """The same method with rows of G that begin with 1, by factors that move into B.
+
+    Filters then take three operations for a pair of points p and -p instead of four, where they are
+    transformed again and again.
+    """
+    scales = [next(entry for entry in row if entry) for row in made.g]
+    rows_g = tuple(
+        tuple(entry / scale for entry in row) for row, scale in zip(made.g, scales, strict=True)
+    )
+    rows_b = tuple(
+        tuple(entry * scale for entry in row) for row, scale in zip(made.b, scales, strict=True)
+    )
+    scaled = Minimal(made.m, made.r, made.a, rows_b, rows_g)
+    check_identity(scaled)
+    return scaled
+
+
 def check_identity(made: Minimal) -> None:
     """See that the matrices compute the filter, for every data and every filter.
 

@@ -7,7 +7,11 @@ A convolution ``S`` becomes four contractions and the constant matrices that the
     S.products[p.., t.., f]    = sum_c  S.tiles[p.., t.., c] * S.weights[q, p.., k, c, l]
     S[.. t * m + u .. f ..]    = sum_p  A[u, p].. * S.products[p.., t.., f]
 
-where f = (q * group + k) * width + l.
+where f = (q * group + k) * width + l. Of weights that are transformed late, the first line is but
+another order, and the third has the transform:
+
+    S.weights[q, k, c, i.., l] = W[.. i .. c .. f ..]
+    S.products[p.., t.., f]    = sum_{c, i}  G[p, i].. * S.tiles[..] * S.weights[q, k, c, i.., l]
 
 Assumes a convolution that ``convolution.py`` has recognised. Guarantees the same values in exact
 arithmetic: data outside the tensor have no index point in the second line and count as 0, as they
@@ -23,20 +27,26 @@ from dataclasses import field, replace
 from tilec.dtypes import F64, DType
 from tilec.records import dataclass
 from tilec.rewrite.convolution import Convolution, tile_axes
-from tilec.rewrite.cook_toom import minimal_filter
+from tilec.rewrite.cook_toom import minimal_filter, monic
 from tilec.tensor.affine import Affine
 from tilec.tensor.ir import Aggregation, Constant, Contraction, Node, TensorType
 from tilec.tensor.scalar import Apply, Read, Scalar, at_indices, cast
-from tilec.tensor.winograd import PLAIN, Matrix, Winograd
+from tilec.tensor.winograd import PLAIN, Matrix, Minimal, Winograd
 
 
-def winograd_of(conv: Convolution, outputs: Sequence[int], width: int, group: int = 1) -> Winograd:
+def winograd_of(
+    conv: Convolution, outputs: Sequence[int], width: int, group: int = 1, *, late: bool = False
+) -> Winograd:
     """The method that makes tiles of ``outputs`` elements, one number per sliding window.
 
     ``width`` is the number of filters in a panel of transformed weights, and ``group`` that of
-    panels that lie together.
+    panels that lie together; ``late`` weights are transformed where they are multiplied.
     """
     axes = tile_axes(conv, outputs)
+
+    def minimal(m: int, r: int) -> Minimal:
+        return monic(minimal_filter(m, r)) if late else minimal_filter(m, r)
+
     return Winograd(
         name=conv.node.name,
         data=conv.data.tensor,
@@ -47,10 +57,11 @@ def winograd_of(conv: Convolution, outputs: Sequence[int], width: int, group: in
         filter_at=conv.filter_at,
         width=width,
         minimals=tuple(
-            PLAIN if window.tap is None else minimal_filter(axis.m, axis.r)
+            PLAIN if window.tap is None else minimal(axis.m, axis.r)
             for window, axis in zip(conv.windows, axes, strict=True)
         ),
         group=group,
+        late=late,
     )
 
 
@@ -76,8 +87,12 @@ class _Maker:
         for at in self._sliding():
             tap = conv.windows[at].tap or ""
             values[tap] = conv.windows[at].value.rename({tap: f"i{at}"})
-            factors.append(self._entry("G", at, plan.minimals[at].g, f"i{at}", F64))
-        read = cast(at_indices(conv.weights, values), F64)
+            if not plan.late:
+                factors.append(self._entry("G", at, plan.minimals[at].g, f"i{at}", F64))
+        read = at_indices(conv.weights, values)
+        if plan.late:
+            return self._sum(plan.weights, self._taps(), self._taps_shape(), (), read)
+        read = cast(read, F64)
         outputs = ("q", *self._named("p"), "k", "c", "l")
         shape = (plan.groups, *self._sizes(), plan.group, plan.channels, plan.width)
         return self._sum(
@@ -104,15 +119,21 @@ class _Maker:
     def products(self) -> Contraction:
         plan, dtype = self.plan, self.conv.dtype
         left = tuple(map(Affine.index, (*self._named("p"), *self._tiles(), "c")))
-        right = tuple(map(Affine.index, ("q", *self._named("p"), "k", "c", "l")))
+        order, summed = ("q", *self._named("p"), "k", "c", "l"), ("c",)
+        factors: list[Scalar] = []
+        if plan.late:
+            order, summed = self._taps(), ("c", *self._named("i"))
+            for at in self._sliding():
+                factors.append(self._entry("G", at, plan.minimals[at].g, f"i{at}", dtype))
+        right = tuple(map(Affine.index, order))
         reads = [Read(plan.tiles, left, dtype), Read(plan.weights, right, dtype)]
         names = (*self._named("p"), *self._tiles())
         made = self._sum(
             plan.products,
             (*names, "q", "k", "l"),
             (*self._sizes(), *(axis.tiles for axis in plan.axes), plan.filters),
-            ("c",),
-            _product(reads, dtype),
+            summed,
+            _product([*factors, *reads], dtype),
         )
         return replace(made, output=(*map(Affine.index, names), _filter(plan)))
 
@@ -163,6 +184,15 @@ class _Maker:
         data = tuple(float(entry) for line in matrix for entry in line)
         self.constants[name] = Constant(name, TensorType(dtype, shape), data)
         return Read(name, (Affine.index(row or f"p{at}"), Affine.index(column)), dtype)
+
+    def _taps(self) -> tuple[str, ...]:
+        """The indices of late weights."""
+        return ("q", "k", "c", *self._named("i"), "l")
+
+    def _taps_shape(self) -> tuple[int, ...]:
+        plan = self.plan
+        taps = (axis.r for axis in plan.sliding)
+        return (plan.groups, plan.group, plan.channels, *taps, plan.width)
 
     def _sliding(self) -> list[int]:
         return [at for at, axis in enumerate(self.plan.axes) if axis.slides]

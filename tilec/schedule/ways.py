@@ -28,6 +28,8 @@ _SHARES: Final = (0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
 _ROWS: Final = (-2, -1, 1, 2)
 _WIDTHS: Final = (1, 2, 3, 4)
+_LATE: Final = (8, 16, 32, 64)
+_LATE_ROWS: Final = 4
 _LENGTHS: Final = (8, 12, 16, 20, 24, 32, 40, 48, 64)
 _METHOD: Final = re.compile(r"FFT\((\d+)x(\d+),(\d+)x(\d+)\)")
 
@@ -64,6 +66,8 @@ class Transforms:
                 replace(plan, parallel=way) for way in (None, "tiles") if way != plan.parallel
             ]
             found += [replace(plan, group=each) for each in GROUPS if each != plan.group]
+            late = {"vectors": 1, "group": 1, "rows": min(plan.rows, _LATE_ROWS)}
+            found += [replace(plan, late=each, **late) for each in _LATE if each != plan.late]
             found += [
                 replace(plan, block=problem.tile_count, parallel="filters")
                 for problem, _ in self.found
@@ -80,7 +84,7 @@ class Transforms:
                 # Panels of weights are as wide as a register tile.
                 made = replace(problem, width=plan.vectors * plan.lanes)
                 if isinstance(made, Winograd) and isinstance(plan, WinogradPlan):
-                    made = replace(made, group=plan.group)
+                    made = replace(made, group=plan.group, late=plan.late > 0)
                 return self._illegal(made, plan) is None
         return True
 

@@ -65,6 +65,16 @@ SHORT_RUN = 0.5
 """Share by which writing takes longer in shorter runs: 224 x 224 outputs of 64 channels took
 5.6 ms in runs of 256 bytes, and 6.1 in runs of 128."""
 
+LATE = 16
+"""Channels whose taps stay in the first level: 9 KiB of 3x3 filters, and as much of what comes."""
+
+CHAINED = 1.4
+"""How many times as long steps with late weights take as their operations: transforms are chains,
+and hold places in the queues of the processor. Fitted to a layer of 7 pixels and 512 channels."""
+
+REORDERED = 1.0
+"""Elements per cycle of late weights that are only put into another order."""
+
 GROUPS = (1, 2, 4, 8)
 """Panels of a group that are tried."""
 
@@ -78,7 +88,7 @@ BLOCKS = 6
 
 _TEXT: Final = re.compile(
     r"winograd (F\(\d+(?:x\d+)*,\d+(?:x\d+)*\)) (\d+)x(\d+)x(\d+), "
-    r"block (\d+)(?:, group (\d+))?(?:, parallel (tiles|filters))?"
+    r"block (\d+)(?:, group (\d+))?(?:, late (\d+))?(?:, parallel (tiles|filters))?"
 )
 
 
@@ -95,6 +105,9 @@ class WinogradPlan:
         parallel: What is divided among threads: ``tiles``, or ``filters``; None for one thread.
         group: Panels whose products are formed together, one product of all tiles and these panels
             after the other, so that only the transforms of one product are at hand at a time.
+        late: Channels whose taps pass by all products together, and are transformed in registers;
+            0 for weights that are transformed ahead. ``rows`` then counts tiles, each of which has
+            sums of all places along the last axis.
     """
 
     method: str
@@ -104,10 +117,12 @@ class WinogradPlan:
     vectors: int
     parallel: str | None = None
     group: int = 1
+    late: int = 0
 
     def __str__(self) -> str:
         text = f"winograd {self.method} {self.rows}x{self.vectors}x{self.lanes}, block {self.block}"
         text += f", group {self.group}" if self.group > 1 else ""
+        text += f", late {self.late}" if self.late else ""
         return text if self.parallel is None else f"{text}, parallel {self.parallel}"
 
 
@@ -118,9 +133,9 @@ def parse_winograd(text: str) -> WinogradPlan:
         ScheduleError: it cannot be read.
     """
     example = "winograd F(4x4,3x3) 6x4x16, block 25, parallel tiles"
-    method, rows, vectors, lanes, block, group, parallel = parts_of(_TEXT, text, example)
+    method, rows, vectors, lanes, block, group, late, parallel = parts_of(_TEXT, text, example)
     sizes = int(block), int(rows), int(lanes), int(vectors)
-    return WinogradPlan(method, *sizes, parallel, int(group or 1))
+    return WinogradPlan(method, *sizes, parallel, int(group or 1), int(late or 0))
 
 
 def parts_of(pattern: re.Pattern[str], text: str, example: str) -> tuple[str, ...]:
@@ -167,6 +182,12 @@ def register_rows(core: Core, vectors: int) -> int:
     return max(1, (core.registers - 1 - vectors) // vectors)
 
 
+def late_rows(problem: Winograd, core: Core) -> int:
+    """Tiles of a register tile with late weights: these take as many registers as one tile."""
+    places = problem.sliding[-1].size
+    return max(1, (core.registers - 2 - places) // places)
+
+
 def illegal_winograd(
     problem: Winograd, plan: WinogradPlan, core: Core, size: int, workspace_bytes: int
 ) -> str | None:
@@ -176,7 +197,10 @@ def illegal_winograd(
         return f"the method is {plan.method}, but the convolution was made {problem.method}"
     if plan.lanes != lanes:
         return f"a vector has {plan.lanes} lanes, but they are {lanes}"
-    if plan.vectors < 1 or not 1 <= plan.rows <= register_rows(core, plan.vectors):
+    most = late_rows(problem, core) if plan.late else register_rows(core, plan.vectors)
+    if plan.late and (plan.vectors, plan.group) != (1, 1):
+        return "late weights are transformed one vector at a time, in groups of one panel"
+    if plan.vectors < 1 or not 1 <= plan.rows <= most:
         return f"a tile of {plan.rows} rows of {plan.vectors} vectors does not fit the registers"
     if not 1 <= plan.group <= problem.panels:
         return f"a group of {plan.group} panels, of {problem.panels}"
@@ -193,10 +217,13 @@ def plans(problem: Winograd, core: Core, size: int, workspace_bytes: int) -> Ite
     vectors = problem.width // lanes
     rows, tiles = register_rows(core, vectors), problem.tile_count
     room = core.l2_bytes * SCRATCH
+    if problem.late:
+        rows = late_rows(problem, core)
 
     def plan(block: int, parallel: str | None) -> WinogradPlan:
         sizes = block, min(rows, block), lanes, vectors
-        return WinogradPlan(problem.method, *sizes, parallel, problem.group)
+        late = LATE if problem.late else 0
+        return WinogradPlan(problem.method, *sizes, parallel, problem.group, late)
 
     # As many blocks as threads, or a multiple of that, so that all work until the end.
     step = core.threads if tiles >= core.threads else 1
@@ -239,13 +266,14 @@ def cycles(
     outward = own_tiles * own_panels * filters * elements * TRANSFORM
     if shared:
         inward /= min(threads, max(1, -(-channels // 4)))
-    products = (
-        own_panels
-        * elements
-        * (own_tiles / block)
-        * product_cycles(problem.channels, plan.rows, plan.vectors, core, block)
-    )
-    weights = problem.panels * problem.width * problem.channels * elements * size
+    products = own_panels * (own_tiles / block)
+    if problem.late:
+        products *= late_cycles(problem, plan, core)
+    else:
+        each = product_cycles(problem.channels, plan.rows, plan.vectors, core, block)
+        products *= elements * each
+    kept = problem.weights_per_tile
+    weights = problem.panels * problem.width * problem.channels * kept * size
     passes = 1 / threads if shared else own_tiles / block
     held = scratch_bytes(problem, block, size)
     stream = passes * weights / _rate(core, weights + held)
@@ -264,8 +292,8 @@ def cycles(
         written = pixels * problem.filters * size / rate
         total += SHORT_RUN * 2 * written
     if not constant:
-        taps = prod(axis.r for axis in problem.axes)
-        total += weights / size * taps / FILTERING / threads
+        each = 1 / REORDERED if problem.late else problem.taps / FILTERING
+        total += weights / size * each / threads
     return total
 
 
@@ -310,6 +338,20 @@ def product_cycles(channels: int, rows: int, vectors: int, core: Core, slots: in
         busy = max(fma, loads, core.fma_latency) + 0.2 * loads + far * PANEL_VECTOR * vectors
         total += count * (channels * busy + 3 * high * vectors + LOOP_ENTRY)
     return total
+
+
+def late_cycles(problem: Winograd, plan: WinogradPlan, core: Core) -> float:
+    """Cycles of all products for a panel and all slots of a block, with late weights."""
+    *outer, last = problem.sliding
+    groups = -(-plan.block // plan.rows)
+    # Three operations for a pair of places along the last axis, two for one along another axis.
+    columns = prod(axis.r for axis in problem.sliding[1:]) if outer else 0
+    transform = 2 * columns + 1.5 * last.size
+    passes = prod(axis.size for axis in outer)
+    fma = last.size * (plan.block + groups * transform / last.size)
+    held = 2 * last.size * plan.block / plan.late
+    step = CHAINED * fma / core.fma_per_cycle + held
+    return passes * problem.channels * step + passes * groups * LOOP_ENTRY
 
 
 def _rate(core: Core, held: int) -> float:

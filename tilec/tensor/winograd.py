@@ -53,10 +53,12 @@ class Winograd(Tiling):
         minimals: The method along each axis.
         group: Panels of weights that lie together: all of them for the first product, then all for
             the second.
+        late: The weights keep their taps, and are transformed where they are multiplied.
     """
 
     minimals: tuple[Minimal, ...]
     group: int = 1
+    late: bool = False
 
     @property
     def groups(self) -> int:
@@ -73,6 +75,16 @@ class Winograd(Tiling):
     def products_per_tile(self) -> int:
         """Products per tile, channel and filter."""
         return prod(axis.size for axis in self.axes)
+
+    @property
+    def taps(self) -> int:
+        """Taps of the window."""
+        return prod(axis.r for axis in self.axes)
+
+    @property
+    def weights_per_tile(self) -> int:
+        """Numbers that are kept of each channel and filter."""
+        return self.taps if self.late else self.products_per_tile
 
     @property
     def inside(self) -> tuple[str, ...]:
