@@ -79,6 +79,11 @@ class LateProducts:
         """Elements of the taps of a channel in a panel."""
         return self.problem.taps * self.problem.width
 
+    @property
+    def _panel(self) -> Expr:
+        """Where the taps of the panel begin."""
+        return build.mul(build.var(".filters"), build.const(self.problem.channels * self.step))
+
     def all(self, slots: int) -> tuple[Stmt, ...]:
         """The products of some tiles."""
         channels = build.const(self.problem.channels)
@@ -86,13 +91,14 @@ class LateProducts:
         *outer, _ = (range(axis.size) for axis in self.problem.sliding)
         groups = -(-slots // self.plan.rows)
         rows = -(-slots // groups)
+        visits = groups * prod(map(len, outer))
         for number, places in enumerate(product(*outer)):
             full, rest = divmod(slots, rows)
             for first, count, size in ((0, full, rows), (full, 1, rest)):
                 if count and size:
                     group = build.add(build.const(first), build.var(".group"))
                     visit = build.add(build.const(number * groups), group)
-                    stmts = tuple(self._pass(places, number, group, rows, size, visit, groups))
+                    stmts = tuple(self._pass(places, number, group, rows, size, visit, visits))
                     passes.append(For(".group", _ZERO, build.const(count), stmts))
         return (For(".from", _ZERO, channels, tuple(passes), step=self.plan.late),)
 
@@ -104,7 +110,7 @@ class LateProducts:
         rows: int,
         size: int,
         visit: Expr,
-        groups: int,
+        visits: int,
     ) -> Iterator[Stmt]:
         """One register tile of ``size`` tiles and all places along the last axis."""
         last = self.problem.sliding[-1].size
@@ -123,7 +129,7 @@ class LateProducts:
             ends.append(Store(self.sums.buffer, at, Load(sums.name, held, self.kind)))
         is_first = build.compare("cmp_eq", build.var(".from"), _ZERO)
         yield If(is_first, tuple(zeros), tuple(olds))
-        body = (*self._multiply(places, number, begun, size, sums), *self._next(visit, groups))
+        body = (*self._multiply(places, number, begun, size, sums), *self._next(visit, visits))
         stop = build.add(build.var(".from"), build.const(self.plan.late))
         if self.problem.channels % self.plan.late:
             stop = build.minimum(stop, build.const(self.problem.channels))
@@ -136,8 +142,7 @@ class LateProducts:
         """Transform the taps of a channel, and multiply them by the data of the tiles."""
         problem, channel = self.problem, build.var(".channel")
         code = Straight(self.kind, ".w")
-        panel = build.mul(build.var(".filters"), build.const(problem.channels * self.step))
-        here = build.add(panel, build.mul(channel, build.const(self.step)))
+        here = build.add(self._panel, build.mul(channel, build.const(self.step)))
         counts = [axis.r for axis in problem.sliding]
 
         def load(window: tuple[int, ...]) -> Expr:
@@ -160,15 +165,13 @@ class LateProducts:
                 total = Load(sums.name, held, self.kind)
                 yield Store(sums.name, held, Apply("fma", (datum, value, total), self.kind))
 
-    def _next(self, visit: Expr, groups: int) -> Iterator[Stmt]:
+    def _next(self, visit: Expr, visits: int) -> Iterator[Stmt]:
         """Ask for a part of the taps that come next, as much at each step of each pass."""
-        visits = prod(axis.size for axis in self.problem.sliding[:-1]) * groups
         share = -(-self.step // visits)
         behind = build.sub(build.var(".channel"), build.var(".from"))
         behind = build.add(build.mul(visit, build.const(self.plan.late)), behind)
-        panel = build.mul(build.var(".filters"), build.const(self.problem.channels * self.step))
         first = build.add(build.var(".from"), build.const(self.plan.late))
-        first = build.add(panel, build.mul(first, build.const(self.step)))
+        first = build.add(self._panel, build.mul(first, build.const(self.step)))
         first = build.add(first, build.mul(behind, build.const(share)))
         for at in range(0, share, LINE_BYTES // self.kind.dtype.bytes):
             yield Prefetch(self.weights, build.add(first, build.const(at)))
