@@ -54,7 +54,8 @@ def check(program: Program, outputs: tuple[int, ...], plan: WinogradPlan) -> Non
     assert isinstance(node, Contraction)
     found = convolution_of(node, program.types())
     assert isinstance(found, Convolution), found
-    method = winograd_of(found, outputs, plan.lanes * plan.vectors, plan.group)
+    width, late = plan.lanes * plan.vectors, plan.late > 0
+    method = winograd_of(found, outputs, width, plan.group, late=late)
     plan = replace(plan, method=method.method)
     if plan.parallel == "filters":
         plan = replace(plan, block=method.tile_count)
@@ -91,12 +92,25 @@ def test_any_convolution_under_any_schedule(data: st.DataObject) -> None:
         data.draw(st.sampled_from([None, "tiles", "filters"])),
         size(1, 2),
     )
+    if data.draw(st.booleans()):
+        plan = replace(plan, vectors=1, group=1, late=size(1, 4))
     check(program, data.draw(st.sampled_from([(2, 2), (1, 2), (3, 2)])), plan)
 
 
 def test_one_window() -> None:
     program = conv("x f", "x+i-2 c", "i c f", (9, 3), (10, 3), (5, 3, 3))
     check(with_epilogue(program), (2,), WinogradPlan("", 3, 2, 2, 2))
+    check(with_epilogue(program), (2,), WinogradPlan("", 3, 2, 2, 1, late=2))
+
+
+@pytest.mark.parametrize(("channels", "late"), [(7, 8), (8, 8), (9, 8), (1, 3), (6, 2)])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_late_weights(channels: int, late: int, rows: int) -> None:
+    """Chunks of channels that do and do not divide them, and four tiles in one to four passes."""
+    shapes = (5, 7, 3), (5, 7, channels), (3, 3, channels, 3)
+    program = conv("y x f", "y+i-1 x+j-1 c", "i j c f", *shapes)
+    plan = WinogradPlan("", 4, rows, 2, 1, "filters", late=late)
+    check(with_epilogue(program), (4, 4), plan)
 
 
 @pytest.mark.parametrize("group", [2, 3])

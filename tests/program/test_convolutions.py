@@ -93,6 +93,8 @@ def test_a_schedule_asks_for_the_method(parallel: str) -> None:
         ("winograd F(3x3,3x3) 4x2x16, block 9, parallel filters", "a block of 9 tiles, of 25"),
         ("winograd F(3x3,3x3) 4x2x16, block 9, group 9, parallel tiles", "a group of 9 panels"),
         ("winograd F(3,3) 4x2x16, block 9, parallel tiles", "another number of windows"),
+        ("winograd F(3x3,3x3) 4x2x16, block 9, late 16, parallel tiles", "one vector at a time"),
+        ("winograd F(3x3,3x3) 9x1x16, block 9, late 16, parallel tiles", "does not fit the reg"),
         ("winograd F(3x3,3x3) 4x2x8, block 9, parallel tiles", "a vector has 8 lanes"),
         ("winograd 3", "cannot be read"),
     ],

@@ -14,7 +14,7 @@ from tests.rewrite.convolutions import affine, conv
 from tilec.dtypes import F16, F32
 from tilec.errors import InternalError
 from tilec.rewrite.convolution import Convolution, convolution_of
-from tilec.rewrite.cook_toom import check_identity, minimal_filter
+from tilec.rewrite.cook_toom import check_identity, minimal_filter, monic
 from tilec.rewrite.methods import apply_methods
 from tilec.rewrite.winograd import winograd_of
 from tilec.tensor.evaluate import evaluate
@@ -33,11 +33,14 @@ def recognised(program: Program) -> Convolution | str:
     return convolution_of(node, program.types())
 
 
-def same_after(program: Program, outputs: tuple[int, ...], width: int, group: int = 1) -> None:
+def same_after(
+    program: Program, outputs: tuple[int, ...], width: int, group: int = 1, *, late: bool = False
+) -> None:
     """The program computes the same when its convolution is rewritten."""
     found = recognised(program)
     assert isinstance(found, Convolution), found
-    after = apply_methods(program, {"S": (found, winograd_of(found, outputs, width, group))})
+    method = winograd_of(found, outputs, width, group, late=late)
+    after = apply_methods(program, {"S": (found, method)})
     verify(after)
     random = np.random.default_rng(1)
     arrays = {v.name: random.standard_normal(concrete(v.type.shape)) for v in program.inputs}
@@ -50,6 +53,13 @@ def same_after(program: Program, outputs: tuple[int, ...], width: int, group: in
 )
 def test_the_identity_holds_exactly(m: int, r: int) -> None:
     check_identity(minimal_filter(m, r))
+
+
+@pytest.mark.parametrize(("m", "r"), [(2, 3), (3, 3), (4, 3), (2, 5)])
+def test_monic_filters_begin_with_one_and_hold_exactly(m: int, r: int) -> None:
+    made = monic(minimal_filter(m, r))
+    assert all(next(entry for entry in row if entry) == 1 for row in made.g)
+    check_identity(made)
 
 
 def test_the_check_of_the_identity_can_fail() -> None:
@@ -132,7 +142,9 @@ def test_two_windows_anywhere(layout: tuple[str, str, str], data: st.DataObject)
         swapped=data.draw(st.booleans()),
     )
     outputs = data.draw(st.sampled_from([(2, 2), (4, 4), (3, 2), (1, 4)]))
-    same_after(program, outputs, data.draw(st.sampled_from([1, 2, 4])))
+    same_after(
+        program, outputs, data.draw(st.sampled_from([1, 2, 4])), late=data.draw(st.booleans())
+    )
 
 
 @pytest.mark.parametrize("m", [2, 4])

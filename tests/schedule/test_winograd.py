@@ -25,9 +25,14 @@ def best(size: int, channels: int, filters: int) -> WinogradPlan:
     found = convolution_of(node, program.types())
     assert isinstance(found, Convolution)
     timed: list[tuple[float, str, WinogradPlan]] = []
-    for m, vectors, group in product((2, 3, 4), (1, 2, 4), GROUPS):
-        problem = winograd_of(found, (m, m), vectors * CORE.lanes(4), group)
-        if group <= problem.panels:
+    lanes = CORE.lanes(4)
+    problems = [
+        winograd_of(found, (m, m), vectors * lanes, group)
+        for m, vectors, group in product((2, 3, 4), (1, 2, 4), GROUPS)
+    ]
+    problems += [winograd_of(found, (m, m), lanes, late=True) for m in (2, 3, 4)]
+    for problem in problems:
+        if problem.group <= problem.panels:
             for plan in plans(problem, CORE, 4, 1 << 28):
                 time = cycles(problem, plan, CORE, 4, constant=True)
                 timed.append((time, str(plan), plan))
@@ -36,11 +41,19 @@ def best(size: int, channels: int, filters: int) -> WinogradPlan:
 
 @pytest.mark.parametrize(
     ("size", "channels", "filters", "method"),
-    [(7, 512, 512, "F(2x2,3x3)"), (14, 512, 512, "F(3x3,3x3)"), (28, 512, 512, "F(4x4,3x3)")],
+    [(14, 512, 512, "F(3x3,3x3)"), (28, 512, 512, "F(4x4,3x3)")],
 )
 def test_large_weights_are_read_once(size: int, channels: int, filters: int, method: str) -> None:
     plan = best(size, channels, filters)
     assert (plan.method, plan.vectors, plan.parallel) == (method, 2, "filters")
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters"), [(7, 512, 512), (8, 384, 384), (7, 192, 384)]
+)
+def test_few_tiles_take_late_weights(size: int, channels: int, filters: int) -> None:
+    plan = best(size, channels, filters)
+    assert (plan.method, plan.late, plan.parallel) == ("F(4x4,3x3)", 16, "filters")
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 256), (28, 512), (14, 512)])

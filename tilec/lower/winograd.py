@@ -402,4 +402,3 @@ def _element(at: int, axis: TileAxis) -> Expr:
         build.compare("cmp_ge", here, _ZERO),
         build.compare("cmp_lt", here, build.const(axis.data_extent)),
     )
-
