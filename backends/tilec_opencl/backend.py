@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from tilec.dtypes import BY_NAME, F64
-from tilec.errors import InternalError, TargetError
+from tilec.errors import InternalError, OutOfMemoryError, TargetError
 from tilec.options import Options
 from tilec.runtime.backend import DeviceInfo, Runner
 
@@ -29,15 +29,19 @@ class OpenClBackend:
     stages = ("cuda", "opencl")
 
     def fingerprint(self, options: Options) -> str:
-        """Device, driver and pyopencl."""
-        from tilec_opencl.described import device_of
+        """Device, driver, pyopencl, and what a file of the user says of the device.
+
+        The number of the device is kept in the code, and can change under a name that does not.
+        """
+        from tilec_opencl.described import device_of, file_of
         from tilec_opencl.devices import library
 
-        device = device_of(options)
+        device, given = device_of(options), file_of(options)
+        parts = [] if given is None else [str(given)]
         if device is None:
-            return "no device"
-        version = getattr(library(), "VERSION_TEXT", "")
-        return f"{device.platform}, {device.name}, {device.version}, pyopencl {version}"
+            return ", ".join(["no device", *parts])
+        parts += [f"opencl:{device.number}", device.platform, device.name, device.version]
+        return ", ".join([*parts, f"pyopencl {getattr(library(), 'VERSION_TEXT', '')}"])
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Every device of every platform."""
@@ -137,17 +141,16 @@ def _binaries() -> Any:
 
 
 def _check(module: Module, device: Device) -> None:
-    """See that the device has the types of a module."""
+    """See that the device has the types of a module, and room for each of its arrays."""
     from tilec.kernel.walk import expressions
+    from tilec_opencl.opened import opened
 
     for buffer in module.buffers().values():
         size = (buffer.high - buffer.low) * buffer.type.dtype.bytes
         if size > device.largest_bytes:
-            raise TargetError(
-                f"{buffer.name} has {size} bytes, and an array on {device.name} has at most "
-                f"{device.largest_bytes}",
-                help="divide it, or use the target llvm",
-            )
+            memory = opened(device)
+            why = f"{buffer.name} is one array, which has {device.largest_bytes} at most"
+            raise OutOfMemoryError.on(device.name, size, memory.used_bytes, memory.limit, why)
     types = {buffer.type.dtype for buffer in module.buffers().values()}
     for kernel in module.kernels:
         types |= {buffer.type.dtype for buffer in kernel.locals}

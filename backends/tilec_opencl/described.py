@@ -30,14 +30,20 @@ def device_of(options: Options) -> Device | None:
         return None
 
 
+def file_of(options: Options) -> Gpu | None:
+    """The description that a file of the user holds, if options name one."""
+    if options.gpu is None or Path(options.gpu).suffix != ".toml":
+        return None
+    return read_family(Path(options.gpu)).gpu
+
+
 def gpu_of(device: Device | None, options: Options) -> Gpu | None:
     """What runs groups of items; None for a processor.
 
     Limits of a device go before those of its family.
     """
     if options.gpu is not None:
-        path = Path(options.gpu)
-        found = read_family(path).gpu if path.suffix == ".toml" else by_name(options.gpu)
+        found = file_of(options) or by_name(options.gpu)
     elif device is None or device.kind == "cpu":
         return None
     else:

@@ -137,11 +137,13 @@ def status(cl: Any, error: Any) -> str:
 
 
 def choose(selector: str) -> Device:
-    """The device that a selector means: "", a number, or a part of a name.
+    """The device that a selector means: "", a number, a part of a name, or a family.
 
     Raises:
         TargetError: there is none like that.
     """
+    from tilec.target.gpu import family  # reads files, and is seldom needed
+
     known = devices()
     usable = [each for each in known if not each.lacks]
     if not usable:
@@ -157,6 +159,7 @@ def choose(selector: str) -> Device:
             each
             for each in usable
             if any(word in text.lower() for text in (each.name, each.platform, each.vendor))
+            or word == family(each.platform, each.name, each.vendor).name
         ]
     if not fitting:
         listed = ", ".join(f"opencl:{each.number} ({each.name})" for each in usable)

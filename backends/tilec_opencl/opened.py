@@ -7,7 +7,8 @@ it is done, and memory that is free on the host may be written by whatever begin
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from threading import Lock
 from typing import Any, Final, cast
 
@@ -25,14 +26,21 @@ _WIDEST_BYTES: Final = 128
 
 
 class Lease:
-    """Memory of a device, which goes back when nothing refers to this."""
+    """Memory of a device, which goes back when nothing refers to this.
 
-    __slots__ = ("_owner", "buffer", "bytes")
+    Attributes:
+        buffer: OpenCL's buffer.
+        bytes: Its size.
+        is_lent: It holds what the host gave it when it was made, and is not used again.
+    """
 
-    def __init__(self, owner: OpenedDevice, buffer: Any, size: int) -> None:
+    __slots__ = ("_owner", "buffer", "bytes", "is_lent")
+
+    def __init__(self, owner: OpenedDevice, buffer: Any, size: int, is_lent: bool = False) -> None:
         self._owner = owner
         self.buffer = buffer
         self.bytes = size
+        self.is_lent = is_lent
 
     def __del__(self) -> None:
         self._owner.take_back(self)
@@ -85,17 +93,22 @@ class OpenedDevice:
         check_process()
         size = max(1, size)
         with self._counting:
-            used = self._count()
-            if size > self.device.largest_bytes:
-                why = f"one array has {self.device.largest_bytes} at most"
-                raise OutOfMemoryError.on(self.device.name, size, used, self.limit, why)
-            if used + size > self.limit:
-                raise OutOfMemoryError.on(self.device.name, size, used, self.limit)
+            used = self._admitted(size)
             buffer = self._spare.take(size)
             if buffer is None:
-                buffer = self._made(size, used)
+                buffer = self._made(size, used, partial(self._buffer, size))
             self._used += size
         return Lease(self, buffer, size)
+
+    def _admitted(self, size: int) -> int:
+        """What is in use, where there is room for some bytes more."""
+        used = self._count()
+        if size > self.device.largest_bytes:
+            why = f"one array has {self.device.largest_bytes} at most"
+            raise OutOfMemoryError.on(self.device.name, size, used, self.limit, why)
+        if used + size > self.limit:
+            raise OutOfMemoryError.on(self.device.name, size, used, self.limit)
+        return used
 
     def take_back(self, lease: Lease) -> None:
         """Keep the memory of a lease that has ended, if there is room to keep it.
@@ -103,23 +116,24 @@ class OpenedDevice:
         This happens on any thread and in the middle of anything, so that no lock is taken.
         """
         self._returned.append(lease.bytes)
-        self._spare.give(lease.bytes, lease.buffer)
+        if not lease.is_lent:
+            self._spare.give(lease.bytes, lease.buffer)
 
     def _count(self) -> int:
         while self._returned:
             self._used -= self._returned.popleft()
         return self._used
 
-    def _made(self, size: int, used: int) -> Any:
+    def _made(self, size: int, used: int, make: Callable[[], Any]) -> Any:
         if used + size + self._spare.bytes > self.limit:
             self._spare.waiting.clear()
         try:
-            return self._buffer(size)
+            return make()
         except self._cl.MemoryError:
             self._spare.waiting.clear()
             self.wait()  # what runs may hold memory that was given back
         try:
-            return self._buffer(size)
+            return make()
         except self._cl.Error as error:
             raise self.failure(error, size) from error
 
@@ -149,15 +163,17 @@ class OpenedDevice:
         """See ``DeviceMemory``."""
         return self.lease(spec.bytes)
 
-    def lend(self, array: Array) -> Any:
+    def lend(self, array: Array) -> Lease:
         """See ``DeviceMemory``. The driver copies at once, without waiting for the queue."""
         flags = self._cl.mem_flags.READ_ONLY | self._cl.mem_flags.COPY_HOST_PTR
         data = _bytes(array) if array.nbytes else np.zeros(1, np.uint8)
         check_process()
-        try:
-            return self._cl.Buffer(self.context, flags, hostbuf=data)
-        except self._cl.Error as error:
-            raise self.failure(error, array.nbytes) from error
+        with self._counting:
+            used = self._admitted(data.nbytes)
+            make = partial(self._cl.Buffer, self.context, flags, hostbuf=data)
+            buffer = self._made(data.nbytes, used, make)
+            self._used += data.nbytes
+        return Lease(self, buffer, data.nbytes, is_lent=True)
 
     def write(self, held: object, array: Array) -> None:
         """See ``DeviceMemory``."""

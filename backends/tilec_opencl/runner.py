@@ -61,7 +61,7 @@ class OpenClRunner:
     def begin(self, inputs: Sequence[object], outputs: Sequence[object]) -> None:
         """Begin to run the module once; see ``tilec.runtime.backend.DeviceRunner``."""
         devices.check_process()
-        held: dict[str, Any] = dict(self._constants)
+        held: dict[str, Any] = {name: buffer_of(each) for name, each in self._constants.items()}
         for each, (name, *_) in zip(inputs, self._inputs, strict=True):
             held[name] = buffer_of(each)
         for each, (name, *_) in zip(outputs, self._outputs, strict=True):
@@ -77,12 +77,13 @@ class OpenClRunner:
         except self._cl.Error as error:
             raise self._device.failure(error, sum(self._temporaries.values())) from error
 
-    def _given(self, memory: Any) -> Any:
-        flags = self._cl.mem_flags
-        data = np.frombuffer(memory, np.uint8) if len(memory) else np.zeros(1, np.uint8)
-        mode = flags.USE_HOST_PTR if self._shares_memory else flags.COPY_HOST_PTR
+    def _given(self, memory: Any) -> object:
+        data = np.frombuffer(memory, np.uint8)
+        if not (self._shares_memory and len(data)):
+            return self._device.lend(data)
+        mode = self._cl.mem_flags.READ_ONLY | self._cl.mem_flags.USE_HOST_PTR
         try:
-            return self._cl.Buffer(self._device.context, flags.READ_ONLY | mode, hostbuf=data)
+            return self._cl.Buffer(self._device.context, mode, hostbuf=data)
         except self._cl.Error as error:
             raise self._device.failure(error, len(data)) from error
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.llvm.conftest import targets
-from tilec.errors import InternalError, TargetError
-from tilec_opencl.build import built, refusal
+from tilec.errors import GroupError, InternalError, TargetError
+from tilec_opencl.build import built, check_groups, refusal
 from tilec_opencl.devices import choose, library
 from tilec_opencl.opened import opened
+from tilec_opencl.program import HostLoop, Launch, Program, Run
 
 DEVICES = [name for name in targets() if name != "llvm"]
 SOURCE = """// main, for a device
@@ -77,6 +78,24 @@ def test_a_driver_that_refuses_is_reported_with_the_source() -> None:
         built(choose(""), SOURCE)
     assert "'wrong'" in str(raised.value)
     assert "\n".join(EXCERPT) in str(raised.value)
+
+
+@needs_device
+def test_the_limit_of_the_built_kernel_is_asked_for() -> None:
+    device = choose("")
+    cl: Any = library()
+    made = built(device, "__kernel void f() {}")
+    wanted = cl.kernel_work_group_info.WORK_GROUP_SIZE
+    most = int(cl.Kernel(made, "f").get_work_group_info(wanted, device.handle))
+
+    def program(items: int) -> Program:
+        launch = Launch("f", (), (), (items,), (items,), "int")
+        return Program("", (Run((HostLoop("i", 0, 2, 1, (launch,)),), {}),), ())
+
+    check_groups(device, made, program(most))
+    with pytest.raises(GroupError, match=f"takes {most} items in a group of f, which") as raised:
+        check_groups(device, made, program(most + 1))
+    assert raised.value.most == most
 
 
 @needs_device

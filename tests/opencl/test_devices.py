@@ -20,6 +20,7 @@ from tilec.dtypes import ALL, F64
 from tilec.errors import TargetError
 from tilec.options import Options
 from tilec_opencl import devices
+from tilec_opencl.backend import OpenClBackend
 from tilec_opencl.device import Machine
 from tilec_opencl.devices import Device, choose
 
@@ -30,7 +31,10 @@ FAST = Device(
     largest_bytes=4 << 30, local_bytes=48 << 10, most_items=1024, has_f64=True,
     lacks="", handle=None,
 )  # fmt: skip
-SLOW = replace(FAST, number=1, name="Old Thing", vendor="Nobody", kind="cpu", has_f64=False)
+SLOW = replace(
+    FAST, number=1, name="Old Thing", platform="ARM CL", vendor="Nobody", kind="cpu",
+    has_f64=False,
+)  # fmt: skip
 BROKEN = replace(FAST, number=2, name="Broken", lacks="its driver has no compiler")
 
 
@@ -49,9 +53,9 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("selector", "name"),
     [("", "Quick 9000"), ("0", "Quick 9000"), ("1", "Old Thing"), ("nvidia", "Quick 9000"),
-     ("old", "Old Thing"), ("speedy", "Quick 9000")],
+     ("old", "Old Thing"), ("speedy", "Quick 9000"), ("mali", "Old Thing")],
 )  # fmt: skip
-def test_a_device_is_chosen_by_number_or_part_of_a_name(selector: str, name: str) -> None:
+def test_a_device_is_chosen_by_number_part_of_a_name_or_family(selector: str, name: str) -> None:
     assert choose(selector).name == name
 
 
@@ -61,6 +65,16 @@ def test_an_unknown_device_is_answered_with_the_known_ones(selector: str) -> Non
     with pytest.raises(TargetError, match=f"no OpenCL device '{selector}'") as raised:
         choose(selector)
     assert "opencl:0 (Quick 9000), opencl:1 (Old Thing)" in str(raised.value)
+
+
+def test_code_is_for_a_device_of_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk cache holds names it by number: one that is plugged in may move the others."""
+    backend, options = OpenClBackend(), Options(target="opencl:old")
+    prints: list[str] = []
+    for found in ((FAST, SLOW), (replace(SLOW, number=0),)):
+        monkeypatch.setattr(devices, "devices", lambda found=found: found)
+        prints.append(backend.fingerprint(options))
+    assert prints[0] != prints[1]
 
 
 def test_no_usable_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from tilec.errors import GroupError, TargetError
 from tilec.kernel.ir import Barrier, Module
 from tilec.options import Options
 from tilec.schedule.grouped import parse_grouped
+from tilec.target import gpu
+from tilec_opencl import runner
 from tilec_opencl.device import Machine
 from tilec_opencl.emit import emit_module
-from tilec_opencl.program import Launch, Program
+from tilec_opencl.program import Launch, Program, from_json, launches
 from tilec_opencl.spelling import CUDA, OPENCL
 
 GPU = Machine("a GPU", is_gpu=True, workers=8, aligned=16)
@@ -216,6 +219,32 @@ def test_a_group_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPat
     found = function.compile(*given, options=options)(*given)
     assert asked[0] > 32 >= asked[-1]
     assert (found == 60).all()
+
+
+def test_a_description_that_changes_makes_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk cache has no code of what the file said before."""
+    if not DEVICES:
+        pytest.skip("there is no OpenCL device")
+    path = tmp_path / "mine.toml"
+    text = (Path(gpu.__file__).parent / "gpus" / "nvidia.toml").read_text()
+    options = Options(target="opencl", gpu=str(path))
+    given = [np.ones((32, 16), np.float32), np.ones((16, 48), np.float32)]
+    shapes: list[tuple[int, ...]] = []
+
+    def loaded(facts: str, source: str) -> Program:
+        found = from_json(facts, source)
+        shapes.extend(each.local for each in launches(found.runs[0].steps))
+        return found
+
+    monkeypatch.setattr(runner, "from_json", loaded)
+    for items in (1024, 16):
+        path.write_text(text.replace("group_items = 1024", f"group_items = {items}"))
+        function = tilec.function("C[i, j : M, N] = +(A[i, k] * B[k, j])")
+        assert (function.compile(*given, options=options)(*given) == 16).all()
+    first, second = shapes
+    assert prod(first) > prod(second) == 16
 
 
 def test_code_is_printed_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.llvm.conftest import targets
 from tilec.errors import OutOfMemoryError, TargetError
 from tilec.runtime.device import DeviceArray
 from tilec.runtime.spec import Spec
-from tilec_opencl.devices import choose, library
+from tilec_opencl.devices import Device, choose, library
 from tilec_opencl.opened import OpenedDevice, opened
 
 DEVICES = [name for name in targets() if name != "llvm"]
@@ -83,6 +83,39 @@ def test_no_room_is_an_error_of_its_own(small: OpenedDevice) -> None:
     largest = small.device.largest_bytes
     with pytest.raises(OutOfMemoryError, match=f"one array has {largest} at most"):
         small.lease(largest + 1)
+
+
+def test_what_is_lent_counts_too(small: OpenedDevice) -> None:
+    """Arguments from the host lie on the device for the time of a call."""
+    held = small.lend(np.ones(40 * KIB, np.uint8))
+    assert small.used_bytes == 40 * KIB
+    with pytest.raises(OutOfMemoryError, match="40960 of at most 65536 are taken"):
+        small.lend(np.ones(25 * KIB, np.uint8))
+    del held
+    assert (small.used_bytes, small.spare_bytes) == (0, 0)
+    assert small.lend(np.ones(0, np.float32)).bytes == 1
+
+
+def test_arrays_of_the_host_count_where_they_are_copied(
+    device: OpenedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Device, "shares_memory", property(lambda _: False))
+    total = tilec.function("function (A[N]) -> (S) { S[] = +(A[i]); }")
+    a, before = np.ones(1000, np.float32), device.used_bytes
+    executable = total.compile(a, target="opencl")
+    assert executable(a) == 1000
+    assert device.used_bytes == before
+    monkeypatch.setattr(device, "limit", before + 3000)
+    with pytest.raises(OutOfMemoryError, match="no room for 4000 bytes"):
+        executable(a)
+
+
+def test_an_array_that_no_device_holds(device: OpenedDevice) -> None:
+    rows = tilec.function("function (A[N], K) -> (C) { C[k, i : K, N] = =(A[i]); }")
+    a, largest = np.ones(1 << 10, np.float32), device.device.largest_bytes
+    with pytest.raises(OutOfMemoryError, match=f"C is one array, which has {largest} at") as raised:
+        rows(a, 1 + (largest >> 12), target="opencl")
+    assert raised.value.request_bytes == a.nbytes * (1 + (largest >> 12))
 
 
 def test_a_driver_without_memory_is_asked_again(

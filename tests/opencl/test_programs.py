@@ -127,21 +127,23 @@ def test_gradients_run_there(device: str) -> None:
 
 def test_code_comes_from_the_disk_cache_in_the_next_process(tmp_path: Path) -> None:
     script = (
-        "import numpy as np, tilec, tilec_opencl.emit as emit\n"
+        "import numpy as np, pyopencl as cl, tilec, tilec_opencl.emit as emit\n"
         "made = []\n"
-        "before = emit.emit_module\n"
-        "emit.emit_module = lambda *a: made.append(1) or before(*a)\n"
+        "emit_before, build_before = emit.emit_module, cl.Program\n"
+        "emit.emit_module = lambda *a: made.append('printed') or emit_before(*a)\n"
+        "kinds = {2: 'source', 3: 'binary'}\n"
+        "cl.Program = lambda *a: made.append(kinds[len(a)]) or build_before(*a)\n"
         "f = tilec.function('function (A[N]) -> (B) { B = A * 3; }')\n"
         "assert (f(np.ones(9, np.float32), target='opencl') == 3).all()\n"
-        "print(len(made))\n"
+        "print(*made)\n"
     )
     path = os.pathsep.join(str(ROOT / part) for part in (".", "grammar", "backends"))
     environment = {**os.environ, "TILEC_CACHE": str(tmp_path), "PYTHONPATH": path}
-    counts = [
+    steps = [
         subprocess.run(
             [sys.executable, "-c", script],
             env=environment, capture_output=True, text=True, check=True, timeout=120,
         ).stdout.strip()
         for _ in range(2)
     ]  # fmt: skip
-    assert counts == ["1", "0"]
+    assert steps == ["printed source binary", "binary"]
