@@ -187,11 +187,15 @@ def test_plain_memory_of_the_caller_is_written_at_once() -> None:
         np.zeros((2, 3), ">f4"),
         np.ma.zeros((2, 3), np.float32),
         np.broadcast_to(np.float32(0), (2, 3)),
-        (c,),
+        (c, c),
+        (),
         None,
     ]
     assert [call.write((a,), out) for out in refused] == [False] * len(refused)
     assert len(code.calls) == 1
+    assert call.write((a,), (c,))
+    assert call.write((a,), [c])
+    assert code.calls[1:] == code.calls[:1] * 2
 
 
 def test_reach_of_strided_inputs_counts() -> None:

@@ -248,9 +248,9 @@ class NativeCall:
 
     def write(self, values: tuple[Any, ...], out: Any) -> bool:
         """Run into plain memory of the caller that is clear of the inputs; else False."""
-        if self._make is None:
+        if self._make is None and type(out) not in (tuple, list):
             out = (out,)
-        elif type(out) not in (tuple, list) or len(out) != len(self._results):
+        if type(out) not in (tuple, list) or len(out) != len(self._results):
             return False
         for array, (shape, dtype, _) in zip(out, self._results, strict=True):
             if type(array) is not _ndarray or array.shape != shape or array.dtype != dtype:
