@@ -52,7 +52,11 @@ def test_schedules_under_a_method() -> None:
     [
         (
             WinogradPlan("F(4x4,3x3)", 20, 6, 16, 4, "tiles"),
-            ("block 10,", " 5x4x16", " 6x2x16", ", group 4,"),
+            ("block 10,", " 5x4x16", " 6x2x16", ", group 4,", " 4x1x16, block 20, late 16,"),
+        ),
+        (
+            WinogradPlan("F(4x4,3x3)", 4, 4, 16, 1, "filters", late=16),
+            ("late 32,", " 4x1x16, block 4, parallel filters"),
         ),
         (
             FourierPlan("FFT(22x22,11x11)", 9, 6, 16, 4),

@@ -9,7 +9,7 @@ import pytest
 from tests.rewrite.convolutions import conv
 from tilec.rewrite.convolution import Convolution, convolution_of
 from tilec.rewrite.winograd import winograd_of
-from tilec.schedule.winograd import GROUPS, WinogradPlan, cycles, plans
+from tilec.schedule.winograd import GROUPS, WinogradPlan, cycles, flops, plans
 from tilec.target.core import Core
 from tilec.tensor.ir import Contraction
 
@@ -54,6 +54,18 @@ def test_large_weights_are_read_once(size: int, channels: int, filters: int, met
 def test_few_tiles_take_late_weights(size: int, channels: int, filters: int) -> None:
     plan = best(size, channels, filters)
     assert (plan.method, plan.late, plan.parallel) == ("F(4x4,3x3)", 16, "filters")
+
+
+def test_late_transforms_are_counted() -> None:
+    """A step of the 6 passes over 512 channels and 32 panels is taken for 15 fused operations."""
+    program = conv("y x f", "y+i-1 x+j-1 c", "i j c f", (7, 7, 512), (7, 7, 512), (3, 3, 512, 512))
+    (node,) = program.nodes
+    assert isinstance(node, Contraction)
+    found = convolution_of(node, program.types())
+    assert isinstance(found, Convolution)
+    plan = WinogradPlan("F(4x4,3x3)", 4, 4, 16, 1, "filters")
+    ahead, late = (winograd_of(found, (4, 4), 16, late=late) for late in (False, True))
+    assert flops(late, plan) - flops(ahead, plan) == 6 * 512 * 32 * 15 * 2 * 16
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 256), (28, 512), (14, 512)])

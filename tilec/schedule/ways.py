@@ -28,7 +28,7 @@ _SHARES: Final = (0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
 _ROWS: Final = (-2, -1, 1, 2)
 _WIDTHS: Final = (1, 2, 3, 4)
-_LATE: Final = (8, 16, 32, 64)
+_LATE: Final = (0, 8, 16, 32, 64)
 _LATE_ROWS: Final = 4
 _LENGTHS: Final = (8, 12, 16, 20, 24, 32, 40, 48, 64)
 _METHOD: Final = re.compile(r"FFT\((\d+)x(\d+),(\d+)x(\d+)\)")

@@ -306,6 +306,10 @@ def flops(problem: Winograd, plan: WinogradPlan) -> int:
     vectors = -(-problem.channels // plan.lanes) + problem.panels * problem.width // plan.lanes
     each = 2 * len(problem.sliding) * problem.products_per_tile * plan.lanes
     transforms = problem.tile_count * vectors * each
+    if problem.late:
+        blocks, groups = -(-problem.tile_count // plan.block), -(-plan.block // plan.rows)
+        steps = problem.panels * problem.channels * _late_passes(problem) * blocks * groups
+        transforms += round(2 * steps * _late_operations(problem)) * plan.lanes
     products = problem.tile_count * problem.products_per_tile
     return transforms + 2 * products * problem.channels * problem.filters
 
@@ -343,16 +347,27 @@ def product_cycles(channels: int, rows: int, vectors: int, core: Core, slots: in
 
 def late_cycles(problem: Winograd, plan: WinogradPlan, core: Core) -> float:
     """Cycles of all products for a panel and all slots of a block, with late weights."""
-    *outer, last = problem.sliding
-    groups = -(-plan.block // plan.rows)
-    # Three operations for a pair of places along the last axis, two for one along another axis.
-    columns = prod(axis.r for axis in problem.sliding[1:]) if outer else 0
-    transform = 2 * columns + 1.5 * last.size
-    passes = prod(axis.size for axis in outer)
-    fma = last.size * (plan.block + groups * transform / last.size)
-    held = 2 * last.size * plan.block / plan.late
+    places = problem.sliding[-1].size
+    groups, passes = -(-plan.block // plan.rows), _late_passes(problem)
+    fma = places * plan.block + groups * _late_operations(problem)
+    held = 2 * places * plan.block / plan.late
     step = CHAINED * fma / core.fma_per_cycle + held
     return passes * problem.channels * step + passes * groups * LOOP_ENTRY
+
+
+def _late_passes(problem: Winograd) -> int:
+    """Places along all axes but the last."""
+    return prod(axis.size for axis in problem.sliding[:-1])
+
+
+def _late_operations(problem: Winograd) -> float:
+    """Operations that transform the taps of a channel for one pass.
+
+    They are three for a pair of places along the last axis, and two for one along another axis.
+    """
+    *outer, last = problem.sliding
+    columns = prod(axis.r for axis in problem.sliding[1:]) if outer else 0
+    return 2 * columns + 1.5 * last.size
 
 
 def _rate(core: Core, held: int) -> float:
